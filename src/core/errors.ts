@@ -1,0 +1,63 @@
+/**
+ * What went wrong, in the domain's words. `rpc/status.ts` holds the one switch
+ * that turns a code into a wire status.
+ */
+export type ErrorCode =
+  /** The prompt, version or label does not exist. */
+  | "not_found"
+  /** The request breaks a documented rule; `violations` name the fields. */
+  | "invalid"
+  /** An expected revision or version did not hold; nothing was changed. */
+  | "conflict"
+  /** The request is well-formed, but the state of the prompt forbids it. */
+  | "refused"
+  /** A documented bound on size was passed. */
+  | "too_large"
+  /** Something that promptd depends on cannot be reached now. */
+  | "unavailable"
+  /** The caller gave up. */
+  | "canceled"
+  /** The caller's deadline passed. */
+  | "deadline"
+  /** A defect of promptd. */
+  | "internal";
+
+/** A field of the request and what was expected of it. */
+export interface Violation {
+  /** The field's path in the request, as the proto names it: `moves[1].label`. */
+  field: string;
+  /** What was expected, as a sentence without a full stop. */
+  description: string;
+}
+
+/** The one error class: everything that promptd refuses or fails at ends here. */
+export class PromptdError extends Error {
+  override readonly name = "PromptdError";
+  readonly code: ErrorCode;
+  readonly violations: readonly Violation[];
+
+  /** @param options.cause is logged, and never sent to a caller */
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { cause?: unknown; violations?: readonly Violation[] } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.violations = options.violations ?? [];
+  }
+
+  /** An `invalid` error about one or more fields. */
+  static invalid(...violations: Violation[]): PromptdError {
+    const message = violations.map((v) => `${v.field}: ${v.description}`).join("; ");
+    return new PromptdError("invalid", message, { violations });
+  }
+
+  /** The error itself, or an `internal` one that hides what was thrown. */
+  static from(thrown: unknown): PromptdError {
+    if (thrown instanceof PromptdError) return thrown;
+    return new PromptdError("internal", "internal error; the server's log has the cause", {
+      cause: thrown,
+    });
+  }
+}

@@ -1,0 +1,122 @@
+/** What the core needs of the outside. Adapters implement these; nothing here knows them. */
+
+import type {
+  Change,
+  LabelMove,
+  Pointer,
+  PromptBody,
+  PromptInfo,
+  PromptType,
+  PromptVersion,
+  Selector,
+  VersionInfo,
+} from "./prompt.ts";
+
+/** Who acts on which tenant, and until when it matters. */
+export interface Scope {
+  project: string;
+  /** Who is acting; kept as author and in the history. */
+  actor: string;
+  /** Aborted when the caller is gone or its deadline has passed. */
+  signal?: AbortSignal;
+}
+
+/** A page of something, and the key to ask the next one with. */
+export interface Page<Item, Key> {
+  items: Item[];
+  /** The last item's key, absent on the last page. */
+  next?: Key;
+}
+
+export interface NewVersion {
+  name: string;
+  body: PromptBody;
+  labels: readonly string[];
+  /** Replaces the prompt's tags; undefined leaves them. */
+  tags?: readonly string[];
+  commitMessage: string;
+  /** The newest version's number that the caller has seen; 0: no version exists. */
+  expectedLatestVersion?: number;
+}
+
+export interface CreatedVersion {
+  version: number;
+  /** False where the newest version had the same content and was answered instead. */
+  created: boolean;
+  contentHash: string;
+  revision: number;
+  /** Where the labels pointed before. */
+  previous: LabelMove[];
+}
+
+/** What the mutations of an existing prompt share. */
+export interface Edit {
+  name: string;
+  /** The prompt's revision that the caller has seen. */
+  expectedRevision?: number;
+  reason: string;
+}
+
+/**
+ * Where prompts live. Inputs were validated by the caller (`validate.ts`).
+ *
+ * A mutation is applied whole or not at all, and appends one change in the same
+ * step; one that changes nothing appends none and answers with the revision
+ * that stands. Errors: `not_found` with what exists, `conflict` where an
+ * expectation did not hold, `refused` where the prompt's state or composition
+ * forbids it, `unavailable` where the place cannot be reached.
+ */
+export interface PromptSource {
+  /** Follows a selector. @throws not_found */
+  find(scope: Scope, name: string, selector: Selector): Promise<Pointer>;
+  /** As `find`, with body and metadata of the same moment. @throws not_found */
+  load(scope: Scope, name: string, selector: Selector): Promise<PromptVersion>;
+  /** Prompts in order of name (by UTF-8 bytes), from behind `after`. */
+  listPrompts(
+    scope: Scope,
+    filter: { label?: string; tag?: string; folder?: string },
+    page: { size: number; after?: string },
+  ): Promise<Page<PromptInfo, string>>;
+  /** Versions of a prompt, newest first, below `before`. @throws not_found for the prompt */
+  listVersions(
+    scope: Scope,
+    name: string,
+    filter: { label?: string },
+    page: { size: number; before?: number },
+  ): Promise<
+    Page<VersionInfo, number> & { type: PromptType; tags: readonly string[]; revision: number }
+  >;
+  /** @throws conflict, refused */
+  createVersion(scope: Scope, version: NewVersion): Promise<CreatedVersion>;
+  /** @throws not_found, conflict, refused */
+  setLabels(
+    scope: Scope,
+    edit: Edit & { moves: readonly LabelMove[] },
+  ): Promise<{ revision: number; previous: LabelMove[] }>;
+  /** @throws not_found, conflict */
+  setTags(
+    scope: Scope,
+    edit: Edit & { tags: readonly string[] },
+  ): Promise<{ revision: number; previous: readonly string[] }>;
+  /** @throws not_found, conflict, refused */
+  deleteVersions(
+    scope: Scope,
+    edit: Edit & { versions: readonly number[] | "all" },
+  ): Promise<{ revision: number; removed: LabelMove[] }>;
+}
+
+/** The history of a database. */
+export interface ChangeLog {
+  /** Changes of a project, newest first, below `before` and above `after`. */
+  listChanges(
+    scope: Scope,
+    filter: { name?: string; after?: number },
+    page: { size: number; before?: number },
+  ): Promise<Page<Change, number>>;
+}
+
+/** Keeps what was resolved, bounded in bytes. It may forget anything at any time. */
+export interface AnswerCache<Answer> {
+  get(key: string): Answer | undefined;
+  set(key: string, answer: Answer, bytes: number): void;
+}
