@@ -219,7 +219,7 @@ export type CompileRequest = Message<"promptd.v1.CompileRequest"> & {
   /**
    * A string is inserted as it is, any other value as RFC 8785 JSON; null
    * counts as missing. A value is never parsed for tags. A name with dots that
-   * is no key by itself is looked up in nested objects. At most 64 levels deep.
+   * is no key by itself is looked up in nested objects. At most 32 levels deep.
    *
    * @generated from field: google.protobuf.Struct variables = 5;
    */
@@ -467,7 +467,7 @@ export type CreateVersionRequest = Message<"promptd.v1.CreateVersionRequest"> & 
   format: TemplateFormat;
 
   /**
-   * Any JSON value of at most 256 KiB, 64 levels deep; left out, it is {}.
+   * Any JSON value of at most 256 KiB, 32 levels deep; left out, it is {}.
    *
    * @generated from field: google.protobuf.Value config = 5;
    */
