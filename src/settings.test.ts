@@ -1,0 +1,76 @@
+import { describe, expect, it } from "vitest";
+import { PromptdError } from "./core/errors.ts";
+import { flagName, loadSettings, settingTexts } from "./settings.ts";
+
+describe("loadSettings", () => {
+  it("answers with the documented defaults, frozen", () => {
+    const settings = loadSettings({});
+    expect(settings).toMatchObject({
+      grpcListen: { host: "127.0.0.1", port: 50051 },
+      httpListen: { host: "127.0.0.1", port: 8080 },
+      dataDir: "./data",
+      memory: 64 * 1024 * 1024,
+      maxConnectionAge: 600_000,
+      insecure: false,
+    });
+    expect(Object.isFrozen(settings)).toBe(true);
+  });
+
+  it("lets a flag win over the environment, and an empty variable count as unset", () => {
+    const env = { PROMPTD_DATA_DIR: "/from/env", PROMPTD_LOG_LEVEL: "" };
+    expect(loadSettings(env).dataDir).toBe("/from/env");
+    expect(loadSettings(env, { dataDir: "/from/flag" }).dataDir).toBe("/from/flag");
+    expect(loadSettings(env).logLevel).toBe("info");
+  });
+
+  it("reads IPv6 addresses, durations and sizes", () => {
+    const settings = loadSettings({
+      PROMPTD_GRPC_LISTEN: "[::1]:0",
+      PROMPTD_SHUTDOWN_GRACE: "1500ms",
+      PROMPTD_MAX_CONNECTION_AGE: "2h",
+      PROMPTD_MEMORY: "1GiB",
+    });
+    expect(settings.grpcListen).toEqual({ host: "::1", port: 0 });
+    expect(settings.shutdownGrace).toBe(1500);
+    expect(settings.maxConnectionAge).toBe(7_200_000);
+    expect(settings.memory).toBe(2 ** 30);
+  });
+
+  it("names every wrong setting and what was expected", () => {
+    const wrong = {
+      PROMPTD_GRPC_LISTEN: "50051",
+      PROMPTD_HTTP_LISTEN: "127.0.0.1:65536",
+      PROMPTD_SHUTDOWN_GRACE: "10",
+      PROMPTD_MAX_CONNECTION_AGE: "25h0",
+      PROMPTD_MEMORY: "64",
+      PROMPTD_LOG_LEVEL: "loud",
+      PROMPTD_INSECURE: "yes",
+      PROMPTD_DATABASE_URL: "mysql://host/db",
+    };
+    const thrown = thrownBy(() => loadSettings(wrong));
+    expect(thrown).toBeInstanceOf(PromptdError);
+    const { code, violations } = thrown as PromptdError;
+    expect(code).toBe("invalid");
+    expect(violations.map(({ field }) => field).sort()).toEqual(Object.keys(wrong).sort());
+    for (const { description } of violations) expect(description).toMatch(/^expected/);
+  });
+});
+
+it("masks the password of a database's URL", () => {
+  const url = "postgres://promptd:s3cret@db:5432/promptd";
+  const text = settingTexts({ PROMPTD_DATABASE_URL: url }).databaseUrl;
+  expect(text).toBe(url);
+});
+
+it("derives flags from variables", () => {
+  expect(flagName("PROMPTD_GRPC_LISTEN")).toBe("grpc-listen");
+});
+
+function thrownBy(action: () => unknown): unknown {
+  try {
+    action();
+  } catch (thrown) {
+    return thrown;
+  }
+  return undefined;
+}

@@ -1,0 +1,194 @@
+/**
+ * Every setting of the server, in one table: each is an environment variable
+ * and a flag of `promptd serve`. Read once, checked once, frozen.
+ */
+
+import { z } from "zod";
+import { PromptdError } from "./core/errors.ts";
+
+/** Where a server listens; port 0 lets the system choose a free one. */
+export interface ListenAddress {
+  host: string;
+  port: number;
+}
+
+const listenAddress = z.string().transform((text, context): ListenAddress => {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  if (match === null || port > 65_535) {
+    context.addIssue("expected HOST:PORT, such as 127.0.0.1:50051 or [::1]:50051");
+    return z.NEVER;
+  }
+  return { host: match[1] ?? match[2] ?? "", port };
+});
+
+const MILLISECONDS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** A duration such as 500ms, 10s, 5m or 1h, in milliseconds. */
+const duration = z.string().transform((text, context): number => {
+  const match = /^(\d{1,9})(ms|s|m|h)$/.exec(text);
+  const unit = MILLISECONDS[match?.[2] ?? ""];
+  // setTimeout counts in 31 bits of milliseconds: about 24 days.
+  const value = Number(match?.[1]) * (unit ?? Number.NaN);
+  if (!(value <= 2 ** 31 - 1)) {
+    context.addIssue("expected a duration below 24 days, such as 500ms, 10s, 5m or 1h");
+    return z.NEVER;
+  }
+  return value;
+});
+
+const bytes = z.string().transform((text, context): number => {
+  const match = /^(\d{1,6})(MiB|GiB)$/.exec(text);
+  if (match === null) {
+    context.addIssue("expected a size such as 64MiB or 1GiB");
+    return z.NEVER;
+  }
+  return Number(match[1]) * (match[2] === "GiB" ? 2 ** 30 : 2 ** 20);
+});
+
+const flag = z
+  .enum(["true", "false"], { error: "expected true or false" })
+  .transform((text) => text === "true");
+
+/** A setting: how it is written, what it means, and whether it may be shown. */
+interface Setting<Schema extends z.ZodType> {
+  /** The environment variable; the flag is the same in lower case, without PROMPTD_. */
+  env: string;
+  schema: Schema;
+  /** In the form in which it would be written; absent: unset. */
+  default?: string;
+  description: string;
+  /** Hides what must not be seen, for `promptd config`. */
+  mask?: (text: string) => string;
+}
+
+const setting = <Schema extends z.ZodType>(value: Setting<Schema>): Setting<Schema> => value;
+
+/** Hides the password of a URL. */
+function maskUrl(text: string): string {
+  return text.replace(/(:\/\/[^/:@]*):[^/@]*@/, "$1:***@");
+}
+
+export const SETTINGS = {
+  grpcListen: setting({
+    env: "PROMPTD_GRPC_LISTEN",
+    schema: listenAddress,
+    default: "127.0.0.1:50051",
+    description: "Where gRPC is served, as HOST:PORT.",
+  }),
+  httpListen: setting({
+    env: "PROMPTD_HTTP_LISTEN",
+    schema: listenAddress,
+    default: "127.0.0.1:8080",
+    description:
+      "Where Connect, gRPC-Web, /healthz, /readyz and /metrics are served, as HOST:PORT.",
+  }),
+  insecure: setting({
+    env: "PROMPTD_INSECURE",
+    schema: flag,
+    default: "false",
+    description:
+      "Allows an address that is not loopback although nobody is asked for a key: everyone who reaches it can change prompts.",
+  }),
+  dataDir: setting({
+    env: "PROMPTD_DATA_DIR",
+    schema: z.string().min(1, "expected a folder"),
+    default: "./data",
+    description: "Folder of the SQLite file; created when missing.",
+  }),
+  databaseUrl: setting({
+    env: "PROMPTD_DATABASE_URL",
+    schema: z
+      .string()
+      .regex(
+        /^(sqlite:.|postgres(ql)?:\/\/.)/,
+        "expected sqlite:PATH or postgres://USER@HOST/DATABASE",
+      )
+      .optional(),
+    description:
+      "Where prompts and their history are kept: `sqlite:PATH` or `postgres://…`. Unset: promptd.db in the data folder.",
+    mask: maskUrl,
+  }),
+  seedDir: setting({
+    env: "PROMPTD_SEED_DIR",
+    schema: z.string().min(1, "expected a folder").optional(),
+    description: "Folder of prompt files that are put into a registry that has no prompt yet.",
+  }),
+  memory: setting({
+    env: "PROMPTD_MEMORY",
+    schema: bytes,
+    default: "64MiB",
+    description: "Memory for resolved prompts, in MiB or GiB; the least recently used are dropped.",
+  }),
+  maxConnectionAge: setting({
+    env: "PROMPTD_MAX_CONNECTION_AGE",
+    schema: duration,
+    default: "10m",
+    description:
+      "After this time a gRPC client is asked to connect anew, so that load balancers can spread clients.",
+  }),
+  shutdownGrace: setting({
+    env: "PROMPTD_SHUTDOWN_GRACE",
+    schema: duration,
+    default: "10s",
+    description: "On SIGTERM, how long calls in flight may take before they are cut off.",
+  }),
+  logLevel: setting({
+    env: "PROMPTD_LOG_LEVEL",
+    schema: z.enum(["debug", "info", "warn", "error", "silent"], {
+      error: "expected debug, info, warn, error or silent",
+    }),
+    default: "info",
+    description: "info logs mutations and errors, debug also reads.",
+  }),
+};
+
+type Output = { [Key in keyof typeof SETTINGS]: z.output<(typeof SETTINGS)[Key]["schema"]> };
+
+/** The effective settings, checked and frozen. */
+export type Settings = Readonly<Output>;
+
+/** The flag of `promptd serve` for a setting: `--grpc-listen` for PROMPTD_GRPC_LISTEN. */
+export function flagName(env: string): string {
+  return env
+    .replace(/^PROMPTD_/, "")
+    .toLowerCase()
+    .replaceAll("_", "-");
+}
+
+/**
+ * Reads the settings: a flag wins over the environment, the environment over
+ * the default. An empty variable counts as unset.
+ *
+ * @param flags texts by the setting's key, as `SETTINGS` names it
+ * @throws invalid naming every setting that is wrong and what was expected
+ */
+export function loadSettings(
+  env: Record<string, string | undefined>,
+  flags: Partial<Record<keyof Settings, string>> = {},
+): Settings {
+  const result: Record<string, unknown> = {};
+  const violations: { field: string; description: string }[] = [];
+  for (const [key, text] of Object.entries(settingTexts(env, flags))) {
+    const { schema, env: field } = SETTINGS[key as keyof Settings];
+    const parsed = schema.safeParse(text);
+    if (parsed.success) result[key] = parsed.data;
+    for (const { message } of parsed.error?.issues ?? []) {
+      violations.push({ field, description: message });
+    }
+  }
+  if (violations.length > 0) throw PromptdError.invalid(...violations);
+  return Object.freeze(result) as Settings;
+}
+
+/** The texts that `loadSettings` reads, by key; undefined where nothing is set. */
+export function settingTexts(
+  env: Record<string, string | undefined>,
+  flags: Partial<Record<keyof Settings, string>> = {},
+): Record<keyof Settings, string | undefined> {
+  const texts = Object.entries(SETTINGS).map(([key, { env: name, default: preset }]) => {
+    const flagged = flags[key as keyof Settings];
+    return [key, flagged ?? (env[name] || preset)];
+  });
+  return Object.fromEntries(texts);
+}
