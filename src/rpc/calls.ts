@@ -1,0 +1,167 @@
+/** What happens around every call, the same on each transport. */
+
+import {
+  type DescMethodUnary,
+  type DescService,
+  fromBinary,
+  type Message,
+  type MessageShape,
+} from "@bufbuild/protobuf";
+import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
+import { Code } from "@connectrpc/connect";
+import type { Logger } from "pino";
+import { PromptdError } from "../core/errors.ts";
+import type { Scope } from "../core/ports.ts";
+import { type Status, toStatus } from "./status.ts";
+
+/** Requests are not read beyond this, on any transport. */
+export const MESSAGE_LIMIT_BYTES = 4 * 1024 * 1024;
+
+/** Who calls while there are no keys. */
+export const ANONYMOUS = { project: "default", actor: "anonymous" };
+
+/**
+ * A method of a service, written once for all transports. It may answer with a
+ * message, or with the bytes of one where these were encoded before.
+ */
+export type Method<Desc extends DescMethodUnary = DescMethodUnary> = (
+  request: MessageShape<Desc["input"]>,
+  scope: Scope,
+) => Promise<MessageShape<Desc["output"]> | Uint8Array>;
+
+/** The methods of a service by their local names: `getPrompt`. */
+export type Implementation<Service extends DescService> = {
+  [Name in keyof Service["method"]]: Service["method"][Name] extends DescMethodUnary
+    ? Method<Service["method"][Name]>
+    : never;
+};
+
+/** A service and what answers for it. */
+export interface Served {
+  service: DescService;
+  methods: readonly { desc: DescMethodUnary; method: Method }[];
+}
+
+/** Joins a service with its implementation; the compiler checks that none is missing. */
+export function serve<Service extends DescService>(
+  service: Service,
+  implementation: Implementation<Service>,
+): Served {
+  const methods = service.methods.map((desc) => ({
+    desc: desc as DescMethodUnary,
+    method: implementation[desc.localName as keyof Service["method"]] as unknown as Method,
+  }));
+  return { service, methods };
+}
+
+/** Told of every call that ended. */
+export interface CallObserver {
+  ended(call: { rpc: string; transport: Transport; code: string; seconds: number }): void;
+}
+
+export type Transport = "grpc" | "connect";
+
+/** Thrown by `Calls.run`: the call's failure, ready for the wire. */
+export class CallFailure extends Error {
+  readonly status: Status;
+
+  constructor(status: Status) {
+    super(status.message);
+    this.status = status;
+  }
+}
+
+/** Runs calls: logs and counts each, and turns whatever is thrown into a status. */
+export class Calls {
+  readonly #log: Logger;
+  readonly #observer: CallObserver;
+
+  constructor(log: Logger, observer: CallObserver) {
+    this.#log = log;
+    this.#observer = observer;
+  }
+
+  /** @throws CallFailure and nothing else */
+  async run(
+    desc: DescMethodUnary,
+    method: Method,
+    transport: Transport,
+    request: Message,
+    scope: Scope,
+  ): Promise<Message | Uint8Array> {
+    const started = performance.now();
+    try {
+      const response = await method(request, scope);
+      this.#ended(desc, transport, request, scope, started, response);
+      return response;
+    } catch (thrown) {
+      const error = PromptdError.from(thrown);
+      const status = toStatus(error);
+      this.#ended(desc, transport, request, scope, started, error, status.code);
+      throw new CallFailure(status);
+    }
+  }
+
+  /** Logs names and codes only: never a template, a variable's value or a key. */
+  #ended(
+    desc: DescMethodUnary,
+    transport: Transport,
+    request: Message,
+    scope: Scope,
+    started: number,
+    outcome: Message | Uint8Array | PromptdError,
+    status?: Code,
+  ): void {
+    const milliseconds = performance.now() - started;
+    const code = status === undefined ? "OK" : codeName(status);
+    const rpc = `${desc.parent.name}/${desc.name}`;
+    this.#observer.ended({ rpc, transport, code, seconds: milliseconds / 1000 });
+    const level = logLevel(desc, outcome);
+    if (!this.#log.isLevelEnabled(level)) return;
+    this.#log[level](
+      {
+        rpc,
+        transport,
+        code,
+        ms: Math.round(milliseconds * 1000) / 1000,
+        project: scope.project,
+        actor: scope.actor,
+        ...named(request, "name", "prompt"),
+        ...(outcome instanceof PromptdError ? failure(outcome) : named(outcome, "revision")),
+      },
+      status === undefined ? "call" : "call failed",
+    );
+  }
+}
+
+/** The message that a method answered with, decoded where it answered with bytes. */
+export function responseMessage(desc: DescMethodUnary, response: Message | Uint8Array): Message {
+  return response instanceof Uint8Array ? fromBinary(desc.output, response) : response;
+}
+
+function logLevel(desc: DescMethodUnary, outcome: unknown): "debug" | "info" | "error" {
+  if (outcome instanceof PromptdError) {
+    return outcome.code === "internal" || outcome.code === "unavailable" ? "error" : "info";
+  }
+  const reads = desc.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
+  return reads ? "debug" : "info";
+}
+
+/** What the log may hold of a failure: an `invalid` message can quote the request, so only its fields. */
+function failure(error: PromptdError): Record<string, unknown> {
+  if (error.code === "invalid")
+    return { fields: error.violations.map(({ field }) => field).slice(0, 20) };
+  return { reason: error.message, ...(error.cause === undefined ? {} : { err: error.cause }) };
+}
+
+function named(message: Message | Uint8Array, field: string, as = field): Record<string, unknown> {
+  const value = (message as unknown as Record<string, unknown>)[field];
+  return typeof value === "string" || typeof value === "bigint"
+    ? { [as]: String(value).slice(0, 512) }
+    : {};
+}
+
+/** As gRPC spells it: NOT_FOUND. */
+function codeName(code: Code): string {
+  return Code[code].replace(/(?<=[a-z])[A-Z]/g, "_$&").toUpperCase();
+}

@@ -1,0 +1,252 @@
+/** Between the contract's messages and the domain; generated types go no further than here and the services. */
+
+import { create, fromJson, toJson } from "@bufbuild/protobuf";
+import { type Timestamp, timestampFromDate, type Value, ValueSchema } from "@bufbuild/protobuf/wkt";
+import {
+  Change_Kind,
+  type Change as ChangeMessage,
+  ChangeSchema,
+} from "../../gen/promptd/v1/change_service_pb.ts";
+import {
+  type ChatMessages,
+  type ChatTemplate,
+  ChatTemplateSchema,
+  type Prompt,
+  type PromptInfo as PromptInfoMessage,
+  PromptInfoSchema,
+  PromptSchema,
+  PromptType,
+  type Resolution,
+  Resolution_Reason,
+  Resolution_Tier,
+  ResolutionSchema,
+  TemplateFormat as TemplateFormatMessage,
+  type VersionInfo as VersionInfoMessage,
+  VersionInfoSchema,
+} from "../../gen/promptd/v1/prompt_pb.ts";
+import {
+  type CreateVersionRequest,
+  MissingVariables,
+} from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { PromptdError } from "../core/errors.ts";
+import type {
+  Change,
+  ChangeKind,
+  ChatItem,
+  ChatMessage,
+  PromptType as DomainPromptType,
+  JsonValue,
+  PromptBody,
+  PromptInfo,
+  Selector,
+  TemplateFormat,
+  VersionInfo,
+} from "../core/prompt.ts";
+import { DEFAULT_LABEL } from "../core/prompt.ts";
+import type { Answer } from "../core/resolver.ts";
+import type { Missing } from "../core/template/compile.ts";
+
+// Requests
+
+type SelectorField =
+  | { case: "version"; value: number }
+  | { case: "label"; value: string }
+  | { case: undefined; value?: undefined };
+
+/** Neither a version nor a label means label `production`. */
+export function fromSelector(selector: SelectorField): Selector {
+  switch (selector.case) {
+    case "version":
+      return { version: selector.value };
+    case "label":
+      return { label: selector.value };
+    case undefined:
+      return { label: DEFAULT_LABEL };
+  }
+}
+
+/** @throws invalid where there is no template, an item is empty, or the format is not known */
+export function fromTemplate(request: CreateVersionRequest): PromptBody {
+  const format = fromFormat(request.format);
+  const config = request.config === undefined ? {} : fromValue(request.config, "config");
+  switch (request.template.case) {
+    case "text":
+      return { type: "text", format, template: request.template.value, config };
+    case "chat":
+      return { type: "chat", format, template: fromChatTemplate(request.template.value), config };
+    case undefined:
+      throw PromptdError.invalid({ field: "template", description: "expected text or chat" });
+  }
+}
+
+function fromChatTemplate(template: ChatTemplate): ChatItem[] {
+  return template.items.map(({ item }, index) => {
+    if (item.case === "message") {
+      return { type: "chatmessage", role: item.value.role, content: item.value.content };
+    }
+    if (item.case === "placeholder") return { type: "placeholder", name: item.value.name };
+    const description = "expected a message or a placeholder";
+    throw PromptdError.invalid({ field: `chat.items[${index}]`, description });
+  });
+}
+
+function fromFormat(format: TemplateFormatMessage): TemplateFormat {
+  switch (format) {
+    case TemplateFormatMessage.UNSPECIFIED:
+    case TemplateFormatMessage.MUSTACHE:
+      return "mustache";
+    case TemplateFormatMessage.FSTRING:
+      return "fstring";
+    default:
+      throw PromptdError.invalid({ field: "format", description: "expected MUSTACHE or FSTRING" });
+  }
+}
+
+export function fromMissing(missing: MissingVariables): Missing {
+  switch (missing) {
+    case MissingVariables.UNSPECIFIED:
+    case MissingVariables.STRICT:
+      return "strict";
+    case MissingVariables.KEEP:
+      return "keep";
+    case MissingVariables.EMPTY:
+      return "empty";
+    default:
+      throw PromptdError.invalid({
+        field: "missing_variables",
+        description: "expected STRICT, KEEP or EMPTY",
+      });
+  }
+}
+
+/** @throws invalid for NaN, infinity and a value without a kind, which JSON cannot hold */
+export function fromValue(value: Value, field: string): JsonValue {
+  try {
+    return toJson(ValueSchema, value) as JsonValue;
+  } catch {
+    throw PromptdError.invalid({ field, description: "expected a JSON value: no NaN or infinity" });
+  }
+}
+
+export function fromChatMessages({ messages }: ChatMessages): ChatMessage[] {
+  return messages.map(({ role, content }) => ({ role, content }));
+}
+
+/** Revisions count changes, so they stay far below 2^53. */
+export function fromRevision(revision: bigint | undefined): { expectedRevision?: number } {
+  return revision === undefined ? {} : { expectedRevision: Number(revision) };
+}
+
+// Answers
+
+export function toValue(value: JsonValue): Value {
+  return fromJson(ValueSchema, value);
+}
+
+/** Without id: that differs per call. */
+export function toResolution({ version, selector, components }: Answer): Resolution {
+  return create(ResolutionSchema, {
+    name: version.name,
+    version: version.version,
+    ...("label" in selector
+      ? { label: selector.label, reason: Resolution_Reason.LABEL }
+      : { reason: Resolution_Reason.VERSION }),
+    tier: Resolution_Tier.SOURCE,
+    contentHash: version.contentHash,
+    components: [...components],
+  });
+}
+
+export function toPrompt({ version }: Answer): Prompt {
+  const { body } = version;
+  return create(PromptSchema, {
+    name: version.name,
+    version: version.version,
+    template:
+      body.type === "text"
+        ? { case: "text", value: body.template }
+        : { case: "chat", value: toChatTemplate(body.template) },
+    format: toFormat(body.format),
+    config: toValue(body.config),
+    labels: [...version.labels],
+    tags: [...version.tags],
+    commitMessage: version.commitMessage,
+    author: version.author,
+    createTime: toTimestamp(version.createdAt),
+    revision: BigInt(version.revision),
+  });
+}
+
+function toChatTemplate(items: readonly ChatItem[]): ChatTemplate {
+  return create(ChatTemplateSchema, {
+    items: items.map((item) =>
+      item.type === "placeholder"
+        ? { item: { case: "placeholder" as const, value: { name: item.name } } }
+        : { item: { case: "message" as const, value: { role: item.role, content: item.content } } },
+    ),
+  });
+}
+
+export function toVersionInfo(version: VersionInfo): VersionInfoMessage {
+  return create(VersionInfoSchema, {
+    version: version.version,
+    labels: [...version.labels],
+    commitMessage: version.commitMessage,
+    author: version.author,
+    createTime: toTimestamp(version.createdAt),
+    contentHash: version.contentHash,
+    format: toFormat(version.format),
+  });
+}
+
+export function toPromptInfo(info: PromptInfo): PromptInfoMessage {
+  return create(PromptInfoSchema, {
+    name: info.name,
+    type: toPromptType(info.type),
+    tags: [...info.tags],
+    labels: [...info.labels],
+    latestVersion: info.latestVersion,
+    versionCount: info.versionCount,
+    updateTime: toTimestamp(info.updatedAt),
+    revision: BigInt(info.revision),
+  });
+}
+
+export function toPromptType(type: DomainPromptType): PromptType {
+  return type === "text" ? PromptType.TEXT : PromptType.CHAT;
+}
+
+function toFormat(format: TemplateFormat): TemplateFormatMessage {
+  return format === "mustache" ? TemplateFormatMessage.MUSTACHE : TemplateFormatMessage.FSTRING;
+}
+
+const CHANGE_KINDS: Record<ChangeKind, Change_Kind> = {
+  version_created: Change_Kind.VERSION_CREATED,
+  labels_set: Change_Kind.LABELS_SET,
+  tags_set: Change_Kind.TAGS_SET,
+  versions_deleted: Change_Kind.VERSIONS_DELETED,
+};
+
+export function toChange(change: Change): ChangeMessage {
+  return create(ChangeSchema, {
+    revision: BigInt(change.revision),
+    kind: CHANGE_KINDS[change.kind],
+    name: change.name,
+    actor: change.actor,
+    reason: change.reason,
+    createTime: toTimestamp(change.createdAt),
+    versions: [...change.versions],
+    labels: change.labels.map(({ label, from, to }) => ({
+      label,
+      fromVersion: from,
+      toVersion: to,
+    })),
+    ...(change.tags && {
+      tags: { previous: [...change.tags.previous], current: [...change.tags.current] },
+    }),
+  });
+}
+
+function toTimestamp(date: Date): Timestamp {
+  return timestampFromDate(date);
+}

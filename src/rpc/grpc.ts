@@ -1,0 +1,141 @@
+/** gRPC over HTTP/2, on @grpc/grpc-js. */
+
+import { create, type DescFile, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
+import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
+import {
+  Metadata,
+  Server,
+  ServerCredentials,
+  type ServerUnaryCall,
+  type ServiceDefinition,
+  type sendUnaryData,
+  type UntypedServiceImplementation,
+} from "@grpc/grpc-js";
+import { loadFileDescriptorSetFromBuffer } from "@grpc/proto-loader";
+import { ReflectionService } from "@grpc/reflection";
+import { HealthImplementation } from "grpc-health-check";
+import type { Scope } from "../core/ports.ts";
+import { ANONYMOUS, CallFailure, type Calls, MESSAGE_LIMIT_BYTES, type Served } from "./calls.ts";
+import { statusDetails } from "./status.ts";
+
+export interface GrpcServer {
+  /** Binds and serves; answers with the port, which matters where 0 was asked for. */
+  listen(host: string, port: number): Promise<number>;
+  /**
+   * Tells health checks NOT_SERVING, takes no new calls, lets those in flight
+   * end, and cuts them off after `graceMs`.
+   */
+  close(graceMs: number): Promise<void>;
+}
+
+export function grpcServer(
+  served: readonly Served[],
+  calls: Calls,
+  options: { maxConnectionAgeMs: number; graceMs: number },
+): GrpcServer {
+  const server = new Server({
+    "grpc.max_receive_message_length": MESSAGE_LIMIT_BYTES,
+    "grpc.max_send_message_length": -1,
+    "grpc.max_connection_age_ms": options.maxConnectionAgeMs,
+    "grpc.max_connection_age_grace_ms": options.graceMs,
+    // A peer that vanished without a word is noticed within a minute.
+    "grpc.keepalive_time_ms": 40_000,
+    "grpc.keepalive_timeout_ms": 20_000,
+  });
+  for (const { service, methods } of served) {
+    const definition: Record<string, ServiceDefinition[string]> = {};
+    const handlers: UntypedServiceImplementation = {};
+    for (const { desc, method } of methods) {
+      definition[desc.localName] = {
+        path: `/${service.typeName}/${desc.name}`,
+        requestStream: false,
+        responseStream: false,
+        requestSerialize: (message: Message) => Buffer.from(toBinary(desc.input, message)),
+        requestDeserialize: (bytes: Buffer) => fromBinary(desc.input, bytes),
+        responseSerialize: (response: Message | Uint8Array) =>
+          asBuffer(response instanceof Uint8Array ? response : toBinary(desc.output, response)),
+        responseDeserialize: (bytes: Buffer) => fromBinary(desc.output, bytes),
+      };
+      handlers[desc.localName] = async (
+        call: ServerUnaryCall<Message, Message | Uint8Array>,
+        answer: sendUnaryData<Message | Uint8Array>,
+      ) => {
+        try {
+          answer(null, await calls.run(desc, method, "grpc", call.request, new GrpcScope(call)));
+        } catch (thrown) {
+          answer(serviceError(thrown));
+        }
+      };
+    }
+    server.addService(definition, handlers);
+  }
+  const names = ["", ...served.map(({ service }) => service.typeName)];
+  const health = new HealthImplementation(Object.fromEntries(names.map((n) => [n, "SERVING"])));
+  health.addToServer(server);
+  new ReflectionService(packageDefinition(served)).addToServer(server);
+
+  return {
+    listen: (host, port) =>
+      new Promise((resolve, reject) => {
+        const authority = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+        server.bindAsync(authority, ServerCredentials.createInsecure(), (error, bound) =>
+          error === null ? resolve(bound) : reject(error),
+        );
+      }),
+    close: (graceMs) =>
+      new Promise((resolve) => {
+        for (const name of names) health.setStatus(name, "NOT_SERVING");
+        const cutOff = setTimeout(() => server.forceShutdown(), graceMs);
+        server.tryShutdown(() => {
+          clearTimeout(cutOff);
+          resolve();
+        });
+      }),
+  };
+}
+
+/** Makes an abort signal only for a method that looks at it. */
+class GrpcScope implements Scope {
+  readonly project = ANONYMOUS.project;
+  readonly actor = ANONYMOUS.actor;
+  readonly #call: ServerUnaryCall<Message, Message | Uint8Array>;
+  #signal: AbortSignal | undefined;
+
+  constructor(call: ServerUnaryCall<Message, Message | Uint8Array>) {
+    this.#call = call;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#signal === undefined) {
+      const controller = new AbortController();
+      this.#signal = controller.signal;
+      if (this.#call.cancelled) controller.abort();
+      else this.#call.once("cancelled", () => controller.abort());
+    }
+    return this.#signal;
+  }
+}
+
+function serviceError(thrown: unknown) {
+  if (!(thrown instanceof CallFailure)) throw thrown;
+  const metadata = new Metadata();
+  const details = statusDetails(thrown.status);
+  if (details !== undefined) metadata.set("grpc-status-details-bin", asBuffer(details));
+  return { code: thrown.status.code as number, details: thrown.status.message, metadata };
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** The services' descriptors in the form that the reflection service takes. */
+function packageDefinition(served: readonly Served[]) {
+  const files = new Map<string, DescFile>();
+  const add = (file: DescFile) => {
+    for (const dependency of file.dependencies) add(dependency);
+    files.set(file.name, file);
+  };
+  for (const { service } of served) add(service.file);
+  const set = create(FileDescriptorSetSchema, { file: [...files.values()].map((f) => f.proto) });
+  return loadFileDescriptorSetFromBuffer(asBuffer(toBinary(FileDescriptorSetSchema, set)));
+}

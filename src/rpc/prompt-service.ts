@@ -1,0 +1,245 @@
+import { create } from "@bufbuild/protobuf";
+import { Code } from "@connectrpc/connect";
+import {
+  type CompileRequest,
+  CreateVersionResponseSchema,
+  DeleteVersionsResponseSchema,
+  type GetPromptRequest,
+  ListPromptsResponseSchema,
+  ListVersionsResponseSchema,
+  type PromptService,
+  SetLabelsResponseSchema,
+  SetTagsResponseSchema,
+} from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { PromptdError } from "../core/errors.ts";
+import type { PromptSource, Scope } from "../core/ports.ts";
+import type { JsonValue } from "../core/prompt.ts";
+import type { Answer, Resolver } from "../core/resolver.ts";
+import { compile } from "../core/template/compile.ts";
+import { parseBody } from "../core/template/template.ts";
+import { LIMITS, Validator } from "../core/validate.ts";
+import { batchBytes, compileBytes, getPromptBytes } from "./answer-bytes.ts";
+import { type Implementation, MESSAGE_LIMIT_BYTES } from "./calls.ts";
+import {
+  fromChatMessages,
+  fromMissing,
+  fromRevision,
+  fromSelector,
+  fromTemplate,
+  toPromptInfo,
+  toPromptType,
+  toVersionInfo,
+} from "./convert.ts";
+import { fromPageToken, toPageToken } from "./pages.ts";
+import { type Status, toStatus } from "./status.ts";
+
+export interface PromptServiceParts {
+  resolver: Resolver;
+  source: PromptSource;
+  /** A fresh UUID (version 7) for each resolution. */
+  newId: () => string;
+}
+
+/** PromptService on a resolver, for what callers ask, and a source, for what is listed and changed. */
+export function promptService({
+  resolver,
+  source,
+  newId,
+}: PromptServiceParts): Implementation<typeof PromptService> {
+  async function getPrompt(request: GetPromptRequest, scope: Scope): Promise<Uint8Array> {
+    const answer = await resolve(resolver, request, scope, request.raw);
+    return getPromptBytes(answer, newId());
+  }
+
+  return {
+    getPrompt,
+
+    async batchGetPrompts({ requests }, scope) {
+      const validator = new Validator();
+      validator.require(requests.length > 0, "requests", "expected at least 1");
+      validator.count(requests.length, LIMITS.batch, "requests");
+      validator.done();
+      const items = await Promise.all(
+        requests.map((request) => getPrompt(request, scope).catch((thrown) => itemStatus(thrown))),
+      );
+      return batchBytes(withinLimit(items));
+    },
+
+    async compile(request, scope) {
+      const { variables, placeholders, missing } = compileInput(request);
+      const answer = await resolve(resolver, request, scope);
+      const output = compile(answer.template, { variables, placeholders, missing });
+      return compileBytes(answer, output, newId());
+    },
+
+    async listPrompts({ pageSize, pageToken, label, tag, folder }, scope) {
+      const validator = new Validator();
+      const size = validator.pageSize(pageSize);
+      if (label !== "") validator.label(label, "label");
+      if (folder !== "") validator.name(folder, "folder");
+      validator.done();
+      const after = fromPageToken(pageToken, "string");
+      const filter = { ...(label && { label }), ...(tag && { tag }), ...(folder && { folder }) };
+      const page = await source.listPrompts(scope, filter, {
+        size,
+        ...(after === undefined ? {} : { after }),
+      });
+      return create(ListPromptsResponseSchema, {
+        prompts: page.items.map(toPromptInfo),
+        nextPageToken: toPageToken(page.next),
+      });
+    },
+
+    async listVersions({ name, pageSize, pageToken, label }, scope) {
+      const validator = new Validator();
+      validator.name(name);
+      const size = validator.pageSize(pageSize);
+      if (label !== "") validator.label(label, "label");
+      validator.done();
+      const before = fromPageToken(pageToken, "number");
+      const page = await source.listVersions(scope, name, label === "" ? {} : { label }, {
+        size,
+        ...(before === undefined ? {} : { before }),
+      });
+      return create(ListVersionsResponseSchema, {
+        versions: page.items.map(toVersionInfo),
+        nextPageToken: toPageToken(page.next),
+        type: toPromptType(page.type),
+        tags: [...page.tags],
+        revision: BigInt(page.revision),
+      });
+    },
+
+    async createVersion(request, scope) {
+      const { name, labels, tags, commitMessage, expectedLatestVersion } = request;
+      const body = fromTemplate(request);
+      const validator = new Validator();
+      validator.name(name);
+      validator.body(body);
+      validator.labels(labels, "labels");
+      validator.tags(tags);
+      validator.message(commitMessage, "commit_message");
+      validator.done();
+      parseBody(body);
+      const created = await source.createVersion(scope, {
+        name,
+        body,
+        labels,
+        commitMessage,
+        ...(tags.length > 0 && { tags }),
+        ...(expectedLatestVersion === undefined ? {} : { expectedLatestVersion }),
+      });
+      return create(CreateVersionResponseSchema, {
+        ...created,
+        revision: BigInt(created.revision),
+      });
+    },
+
+    async setLabels({ name, moves, expectedRevision, reason }, scope) {
+      const validator = new Validator();
+      validator.name(name);
+      validator.require(moves.length > 0, "moves", "expected at least 1");
+      validator.labels(
+        moves.map(({ label }) => label),
+        "moves",
+      );
+      validator.message(reason, "reason");
+      validator.done();
+      const { revision, previous } = await source.setLabels(scope, {
+        name,
+        moves: moves.map(({ label, version }) => ({ label, version })),
+        reason,
+        ...fromRevision(expectedRevision),
+      });
+      return create(SetLabelsResponseSchema, { revision: BigInt(revision), previous });
+    },
+
+    async setTags({ name, tags, expectedRevision, reason }, scope) {
+      const validator = new Validator();
+      validator.name(name);
+      validator.tags(tags);
+      validator.message(reason, "reason");
+      validator.done();
+      const edit = { name, tags, reason, ...fromRevision(expectedRevision) };
+      const { revision, previous } = await source.setTags(scope, edit);
+      return create(SetTagsResponseSchema, { revision: BigInt(revision), previous: [...previous] });
+    },
+
+    async deleteVersions({ name, versions, all, expectedRevision, reason }, scope) {
+      const validator = new Validator();
+      validator.name(name);
+      validator.require(
+        all !== versions.length > 0,
+        "versions",
+        "expected versions or all, not both",
+      );
+      validator.count(versions.length, LIMITS.deletedVersions, "versions");
+      versions.forEach((version, index) => {
+        validator.version(version, `versions[${index}]`);
+      });
+      validator.message(reason, "reason");
+      validator.done();
+      const { revision, removed } = await source.deleteVersions(scope, {
+        name,
+        versions: all ? "all" : versions,
+        reason,
+        ...fromRevision(expectedRevision),
+      });
+      return create(DeleteVersionsResponseSchema, { revision: BigInt(revision), removed });
+    },
+  };
+}
+
+async function resolve(
+  resolver: Resolver,
+  request: GetPromptRequest | CompileRequest,
+  scope: Scope,
+  raw = false,
+): Promise<Answer> {
+  const { name, userId } = request;
+  const selector = fromSelector(request.selector);
+  const validator = new Validator();
+  validator.name(name);
+  if ("version" in selector) validator.version(selector.version, "version");
+  else validator.label(selector.label, "label");
+  validator.userId(userId);
+  validator.done();
+  return resolver.resolve(scope, { name, selector, raw });
+}
+
+function compileInput(request: CompileRequest) {
+  const missing = fromMissing(request.missingVariables);
+  const variables = (request.variables ?? {}) as Record<string, JsonValue>;
+  const validator = new Validator();
+  validator.json(variables, "variables");
+  // Without a prototype, so that a placeholder may have any name.
+  const placeholders: Record<string, ReturnType<typeof fromChatMessages>> = Object.create(null);
+  for (const [name, messages] of Object.entries(request.placeholders)) {
+    placeholders[name] = fromChatMessages(messages);
+    validator.placeholderMessages(placeholders[name], `placeholders["${name}"]`);
+  }
+  validator.done();
+  return { missing, variables, placeholders };
+}
+
+/** An item's failure; one that is no answer to the caller ends the whole call. */
+function itemStatus(thrown: unknown): Status {
+  const error = PromptdError.from(thrown);
+  if (error.code === "internal") throw error;
+  return toStatus(error);
+}
+
+/** Refuses the items that would make the answer larger than clients read. */
+function withinLimit(items: readonly (Uint8Array | Status)[]): (Uint8Array | Status)[] {
+  let room = MESSAGE_LIMIT_BYTES;
+  return items.map((item) => {
+    // Tags and lengths around an item take less than 16 bytes.
+    const bytes = item instanceof Uint8Array ? item.byteLength + 16 : 2048;
+    if (bytes > room) {
+      const message = `the answer would pass ${MESSAGE_LIMIT_BYTES} bytes: ask for this prompt in another call`;
+      return { code: Code.ResourceExhausted, message };
+    }
+    room -= bytes;
+    return item;
+  });
+}

@@ -1,0 +1,92 @@
+/** The one place where the domain's errors become wire statuses. */
+
+import { create, toBinary } from "@bufbuild/protobuf";
+import { anyPack } from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { type BadRequest, BadRequestSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { StatusSchema } from "../../gen/google/rpc/status_pb.ts";
+import type { ErrorCode, PromptdError, Violation } from "../core/errors.ts";
+
+/**
+ * Bounds of what an error may weigh. Statuses travel in HTTP/2 trailers, which
+ * many clients limit to 8 KiB; a message may grow threefold by percent-encoding
+ * there, and details by a third in base64.
+ */
+const MESSAGE_BYTES = 1024;
+const DETAIL_BYTES = 2048;
+
+/** An error as it goes over the wire. */
+export interface Status {
+  /** A gRPC status code; Connect's codes have the same numbers. */
+  code: Code;
+  message: string;
+  badRequest?: BadRequest;
+}
+
+export function toStatus(error: PromptdError): Status {
+  const status = { code: toCode(error.code), message: shorten(error.message, MESSAGE_BYTES) };
+  if (error.violations.length === 0) return status;
+  const fieldViolations = boundedViolations(error.violations);
+  return { ...status, badRequest: create(BadRequestSchema, { fieldViolations }) };
+}
+
+function toCode(code: ErrorCode): Code {
+  switch (code) {
+    case "not_found":
+      return Code.NotFound;
+    case "invalid":
+      return Code.InvalidArgument;
+    case "conflict":
+      return Code.Aborted;
+    case "refused":
+      return Code.FailedPrecondition;
+    case "too_large":
+      return Code.ResourceExhausted;
+    case "unavailable":
+      return Code.Unavailable;
+    case "canceled":
+      return Code.Canceled;
+    case "deadline":
+      return Code.DeadlineExceeded;
+    case "internal":
+      return Code.Internal;
+  }
+}
+
+/** The value of the trailer `grpc-status-details-bin`: a google.rpc.Status. */
+export function statusDetails({ code, message, badRequest }: Status): Uint8Array | undefined {
+  if (badRequest === undefined) return undefined;
+  const details = [anyPack(BadRequestSchema, badRequest)];
+  return toBinary(StatusSchema, create(StatusSchema, { code, message, details }));
+}
+
+export function toConnectError({ code, message, badRequest }: Status): ConnectError {
+  const details = badRequest && [{ desc: BadRequestSchema, value: badRequest }];
+  return new ConnectError(message, code, undefined, details);
+}
+
+/** As many violations as fit; the last tells how many did not. */
+function boundedViolations(violations: readonly Violation[]): Violation[] {
+  const bounded: Violation[] = [];
+  let room = DETAIL_BYTES - MESSAGE_BYTES;
+  for (const { field, description } of violations) {
+    const violation = { field: shorten(field, 200), description: shorten(description, 400) };
+    room -= Buffer.byteLength(violation.field) + Buffer.byteLength(violation.description) + 8;
+    if (room < 0) {
+      const more = violations.length - bounded.length;
+      bounded.push({ field: "", description: `and ${more} more` });
+      break;
+    }
+    bounded.push(violation);
+  }
+  return bounded;
+}
+
+function shorten(text: string, bytes: number): string {
+  if (Buffer.byteLength(text) <= bytes) return text;
+  let cut = Buffer.from(text)
+    .subarray(0, bytes - 4)
+    .toString();
+  if (cut.endsWith("\ufffd")) cut = cut.replace(/\ufffd+$/, "");
+  return `${cut} …`;
+}

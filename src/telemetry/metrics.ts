@@ -1,0 +1,36 @@
+import { Counter, collectDefaultMetrics, Histogram, Registry } from "prom-client";
+
+export interface Metrics {
+  /** Counts a call that ended. */
+  ended(call: { rpc: string; transport: string; code: string; seconds: number }): void;
+  /** All metrics in Prometheus' text format. */
+  exposition(): Promise<{ contentType: string; text: string }>;
+}
+
+/** The metrics of one process, on a registry of their own. */
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const calls = new Counter({
+    name: "promptd_calls_total",
+    help: "Calls that ended, by RPC, transport and status code.",
+    labelNames: ["rpc", "transport", "code"],
+    registers: [registry],
+  });
+  const durations = new Histogram({
+    name: "promptd_call_duration_seconds",
+    help: "Time from a call's decoded request to its answer, by RPC and transport.",
+    labelNames: ["rpc", "transport"],
+    buckets: [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5],
+    registers: [registry],
+  });
+  return {
+    ended({ rpc, transport, code, seconds }) {
+      calls.inc({ rpc, transport, code });
+      durations.observe({ rpc, transport }, seconds);
+    },
+    async exposition() {
+      return { contentType: registry.contentType, text: await registry.metrics() };
+    },
+  };
+}
