@@ -1,0 +1,47 @@
+/**
+ * Writes the pages of docs/ that are made from the code.
+ * `--check` writes nothing and fails where one is not current.
+ */
+
+import { readFile, writeFile } from "node:fs/promises";
+import { flagName, SETTINGS } from "../src/settings.ts";
+import { cliReference } from "./docs/cli.ts";
+
+const NOTICE = "<!-- Made by `npm run docs`; change the code instead. -->\n";
+
+const pages: Record<string, string> = {
+  "docs/configuration.md": settingsReference(),
+  "docs/cli.md": cliReference(),
+};
+
+let stale = false;
+for (const [path, text] of Object.entries(pages)) {
+  const page = NOTICE + text;
+  if (!process.argv.includes("--check")) {
+    await writeFile(path, page);
+  } else if ((await readFile(path, "utf8").catch(() => "")) !== page) {
+    console.error(`${path} is not current: run 'npm run docs'`);
+    stale = true;
+  }
+}
+process.exitCode = stale ? 1 : 0;
+
+function settingsReference(): string {
+  const rows = Object.values(SETTINGS).map(({ env, default: preset, description }) => {
+    const shown = preset === undefined ? "" : `\`${preset}\``;
+    return `| \`${env}\` | \`--${flagName(env)}\` | ${shown} | ${description} |`;
+  });
+  return `# Configuration
+
+Settings are environment variables; each is also a flag of \`promptd serve\`, and the flag wins. They
+are read and checked once, at start: a wrong one stops the start and says what was expected.
+\`promptd config\` prints the effective ones, with secrets masked.
+
+| variable | flag | default | meaning |
+|---|---|---|---|
+${rows.join("\n")}
+
+The commands that call a running service read \`PROMPTD_ADDRESS\` (default \`127.0.0.1:50051\`), also
+given as \`--address\`.
+`;
+}
