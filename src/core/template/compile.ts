@@ -1,0 +1,164 @@
+import { canonicalJson } from "../content-hash.ts";
+import { PromptdError, type Violation } from "../errors.ts";
+import type { ChatMessage, JsonValue } from "../prompt.ts";
+import type { Segment } from "./segment.ts";
+import type { ParsedBody } from "./template.ts";
+
+/**
+ * The most that a compile puts out, roles included. With a config of 256 KiB
+ * beside it an answer stays below the 4 MiB that gRPC clients accept.
+ */
+export const MAX_OUTPUT_BYTES = 3 * 1024 * 1024;
+
+/** What becomes of a tag without a value: refused, kept as it is written, or left out. */
+export type Missing = "strict" | "keep" | "empty";
+
+export interface CompileInput {
+  /** Null and undefined count as missing; names that the template lacks are ignored. */
+  variables: Readonly<Record<string, JsonValue | undefined>>;
+  /** Messages by placeholder. An empty list is a value: nothing is inserted. */
+  placeholders: Readonly<Record<string, readonly ChatMessage[] | undefined>>;
+  missing: Missing;
+}
+
+/** A filled template. */
+export type Compiled = { type: "text"; text: string } | { type: "chat"; messages: ChatMessage[] };
+
+/**
+ * Fills a template. A string goes in as it is, any other value as RFC 8785 JSON,
+ * and a placeholder's messages as they are. What went in is never parsed: braces
+ * in a value are text.
+ *
+ * The caller has seen to it that values hold no NaN, no infinity and no lone
+ * surrogate, and are not nested without bound.
+ *
+ * @throws invalid naming all variables, placeholders and sections that the
+ * policy does not let pass (a placeholder cannot be kept), and for more than
+ * MAX_OUTPUT_BYTES of output
+ */
+export function compile(parsed: ParsedBody, input: CompileInput): Compiled {
+  const values = valuesOf(parsed.variables, input.variables);
+  const violations = violationsOf(parsed, values, input);
+  if (violations.length > 0) throw PromptdError.invalid(...violations);
+
+  const keep = input.missing === "keep";
+  const output = new OutputMeter();
+  if (parsed.type === "text") {
+    return { type: "text", text: output.count(fill(parsed.template, values, keep)) };
+  }
+  const messages: ChatMessage[] = [];
+  for (const item of parsed.template) {
+    if (item.type === "message") {
+      const content = output.count(fill(item.content, values, keep));
+      messages.push({ role: output.count(item.role), content });
+      continue;
+    }
+    for (const message of own(input.placeholders, item.name) ?? []) {
+      output.count(message.role);
+      output.count(message.content);
+      messages.push(message);
+    }
+  }
+  return { type: "chat", messages };
+}
+
+/** The text of each variable that has a value, made once however often it is used. */
+function valuesOf(
+  names: ReadonlySet<string>,
+  variables: CompileInput["variables"],
+): Map<string, string> {
+  const values = new Map<string, string>();
+  for (const name of names) {
+    const value = own(variables, name) ?? nested(variables, name);
+    if (value === undefined || value === null) continue;
+    values.set(name, typeof value === "string" ? value : canonicalJson(value));
+  }
+  return values;
+}
+
+/** What stands at `a.b` in {"a": {"b": …}}. */
+function nested(variables: CompileInput["variables"], name: string): JsonValue | undefined {
+  if (!name.includes(".")) return undefined;
+  let value: unknown = variables;
+  for (const part of name.split(".")) {
+    // An array's `length` is not data of the caller.
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
+    value = own(value as Record<string, unknown>, part);
+  }
+  return value as JsonValue | undefined;
+}
+
+/** An own property: `constructor` and `__proto__` are names like any other. */
+function own<Value>(record: Readonly<Record<string, Value>>, key: string): Value | undefined {
+  return Object.hasOwn(record, key) ? record[key] : undefined;
+}
+
+function violationsOf(
+  parsed: ParsedBody,
+  values: ReadonlyMap<string, string>,
+  { placeholders, missing }: CompileInput,
+): Violation[] {
+  const violations: Violation[] = [];
+  if (missing === "strict") {
+    for (const name of parsed.variables) {
+      if (values.has(name)) continue;
+      violations.push({ field: `variables.${name}`, description: "the template needs a value" });
+    }
+  }
+  if (missing !== "empty") {
+    for (const name of parsed.placeholders) {
+      if (own(placeholders, name) !== undefined) continue;
+      const description = "the template needs a list of messages, which may be empty";
+      violations.push({ field: `placeholders.${name}`, description });
+    }
+  }
+  if (missing === "strict" && parsed.sections.size > 0) {
+    const tags = [...parsed.sections].join(", ");
+    const description = `promptd does not run sections, KEEP leaves them as text: ${tags}`;
+    violations.push({ field: "missing_variables", description });
+  }
+  return violations;
+}
+
+function fill(
+  segments: readonly Segment[],
+  values: ReadonlyMap<string, string>,
+  keep: boolean,
+): string {
+  let output = "";
+  for (const segment of segments) {
+    switch (segment.kind) {
+      case "text":
+        output += segment.text;
+        break;
+      case "variable":
+        output += values.get(segment.name) ?? (keep ? segment.raw : "");
+        break;
+      case "section":
+        output += segment.raw;
+    }
+    // A concatenation is not copied before somebody reads it, so a check here is
+    // in time. A code unit is at least one byte.
+    if (output.length > MAX_OUTPUT_BYTES) throw outputTooLarge();
+  }
+  return output;
+}
+
+/** Adds up what is put out. */
+class OutputMeter {
+  #bytes = 0;
+
+  /** The text itself. @throws invalid where the sum passes MAX_OUTPUT_BYTES */
+  count(text: string): string {
+    this.#bytes += Buffer.byteLength(text);
+    if (this.#bytes > MAX_OUTPUT_BYTES) throw outputTooLarge();
+    return text;
+  }
+}
+
+function outputTooLarge(): PromptdError {
+  return PromptdError.invalid({
+    field: "variables",
+    description: `with these values the output is larger than ${MAX_OUTPUT_BYTES} bytes (3 MiB of UTF-8); send shorter ones`,
+  });
+}

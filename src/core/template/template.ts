@@ -1,0 +1,94 @@
+import { PromptdError, type Violation } from "../errors.ts";
+import type { ChatItem, PromptBody, TemplateFormat } from "../prompt.ts";
+import { parseFstring } from "./fstring.ts";
+import { parseMustache } from "./mustache.ts";
+import { isPlaceholderName } from "./names.ts";
+import type { Segment } from "./segment.ts";
+
+/** A body that is ready to compile: parsed once, compiled often. Sets keep the order of first appearance. */
+export type ParsedBody = {
+  variables: ReadonlySet<string>;
+  placeholders: ReadonlySet<string>;
+  /** Raw tags of sections and partials, which promptd does not run. */
+  sections: ReadonlySet<string>;
+} & (
+  | { type: "text"; template: readonly Segment[] }
+  | { type: "chat"; template: readonly ParsedItem[] }
+);
+
+export type ParsedItem =
+  | { type: "message"; role: string; content: readonly Segment[] }
+  | { type: "placeholder"; name: string };
+
+/**
+ * Parses a template of either format.
+ *
+ * @param field is the field of the request that an error names
+ * @throws invalid for a brace that `fstring` does not allow; mustache never throws
+ */
+export function parseTemplate(format: TemplateFormat, source: string, field: string): Segment[] {
+  switch (format) {
+    case "mustache":
+      return parseMustache(source);
+    case "fstring":
+      return parseFstring(source, field);
+  }
+}
+
+/**
+ * Parses a body. Violations name the fields of CreateVersionRequest: `text`,
+ * `chat.items[3].message.content`, `chat.items[3].placeholder.name`.
+ *
+ * @throws invalid for a brace that `fstring` does not allow, and for placeholders
+ * whose name is no variable name or that of a variable
+ */
+export function parseBody(body: PromptBody): ParsedBody {
+  if (body.type === "text") {
+    const template = parseTemplate(body.format, body.template, "text");
+    return { type: "text", template, placeholders: new Set(), ...tagsOf([template]) };
+  }
+  const template = body.template.map((item, index): ParsedItem => {
+    if (item.type === "placeholder") return item;
+    const field = `chat.items[${index}].message.content`;
+    const content = parseTemplate(body.format, item.content, field);
+    return { type: "message", role: item.role, content };
+  });
+  const tags = tagsOf(template.map((item) => (item.type === "message" ? item.content : [])));
+  const placeholders = placeholdersOf(body.template, tags.variables);
+  return { type: "chat", template, placeholders, ...tags };
+}
+
+function tagsOf(templates: readonly (readonly Segment[])[]) {
+  const variables = new Set<string>();
+  const sections = new Set<string>();
+  for (const segments of templates) {
+    for (const segment of segments) {
+      if (segment.kind === "variable") variables.add(segment.name);
+      if (segment.kind === "section") sections.add(segment.raw);
+    }
+  }
+  return { variables, sections };
+}
+
+function placeholdersOf(
+  items: readonly ChatItem[],
+  variables: ReadonlySet<string>,
+): ReadonlySet<string> {
+  const placeholders = new Set<string>();
+  const violations: Violation[] = [];
+  for (const [index, item] of items.entries()) {
+    if (item.type !== "placeholder") continue;
+    const { name } = item;
+    const field = `chat.items[${index}].placeholder.name`;
+    if (!isPlaceholderName(name)) {
+      const description = `a placeholder's name is a letter or _, then letters, digits, _ and -: ${name}`;
+      violations.push({ field, description });
+    } else if (variables.has(name)) {
+      const description = `variables and placeholders must have different names: ${name}`;
+      violations.push({ field, description });
+    }
+    placeholders.add(name);
+  }
+  if (violations.length > 0) throw PromptdError.invalid(...violations);
+  return placeholders;
+}
