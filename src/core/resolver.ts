@@ -1,4 +1,5 @@
 import { type Component, compose } from "./composition.ts";
+import { PromptdError } from "./errors.ts";
 import type { AnswerCache, PromptSource, Scope } from "./ports.ts";
 import type { Pointer, PromptVersion, Selector } from "./prompt.ts";
 import { type ParsedBody, parseBody } from "./template/template.ts";
@@ -43,10 +44,26 @@ export class Answer {
     this.parts = parts;
   }
 
-  /** The body's templates, parsed once. */
+  /**
+   * The body's templates, parsed once.
+   *
+   * @throws refused where composition made what no single version could be: the
+   * variable of an included prompt has the name of a placeholder
+   */
   get template(): ParsedBody {
-    this.#template ??= parseBody(this.version.body);
+    this.#template ??= this.#parse();
     return this.#template;
+  }
+
+  #parse(): ParsedBody {
+    try {
+      return parseBody(this.version.body);
+    } catch (cause) {
+      const { name, version } = this.version;
+      const why = PromptdError.from(cause).message;
+      const message = `${name} v${version} cannot be compiled with what it includes: ${why}`;
+      throw new PromptdError("refused", message, { cause });
+    }
   }
 }
 
