@@ -62,11 +62,13 @@ describe("labels", () => {
   });
 
   it("keeps latest to itself, but lets callers ask for it", () => {
-    expect(complaints((v) => v.movableLabel("latest", "moves[0].label"))).toHaveLength(1);
+    expect(complaints((v) => v.moves(["latest"]))).toEqual(["moves[0]"]);
+    expect(complaints((v) => v.labels(["latest"]))).toEqual([]);
     expect(complaints((v) => v.label("latest", "label"))).toEqual([]);
   });
 
   it("takes each label once, and at most a hundred", () => {
+    expect(complaints((v) => v.moves([]))).toEqual(["moves"]);
     expect(complaints((v) => v.labels(["a", "b", "a"], "labels"))).toEqual(["labels"]);
     const labels = Array.from({ length: 101 }, (_, index) => `l${index}`);
     expect(complaints((v) => v.labels(labels.slice(1), "labels"))).toEqual([]);

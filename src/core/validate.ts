@@ -74,19 +74,23 @@ export class Validator {
     );
   }
 
-  /** A label that a caller may move: not `latest`. */
-  movableLabel(label: string, field: string): void {
-    this.label(label, field);
-    this.require(label !== LATEST_LABEL, field, "latest is kept on the newest version by promptd");
-  }
-
-  /** Labels or moves of one request, each label once. */
-  labels(labels: readonly string[], field: string): void {
+  /** Labels to put on a new version, each once; `latest` comes to it by itself. */
+  labels(labels: readonly string[], field = "labels"): void {
     this.count(labels.length, LIMITS.labelsPerRequest, field);
     labels.forEach((label, index) => {
-      this.movableLabel(label, `${field}[${index}]`);
+      this.label(label, `${field}[${index}]`);
     });
     this.require(new Set(labels).size === labels.length, field, "expected each label once");
+  }
+
+  /** Labels to move: at least one, each once, and not `latest`. */
+  moves(labels: readonly string[]): void {
+    this.require(labels.length > 0, "moves", "expected at least 1");
+    this.labels(labels, "moves");
+    const held = "latest is kept on the newest version by promptd";
+    labels.forEach((label, index) => {
+      this.require(label !== LATEST_LABEL, `moves[${index}]`, held);
+    });
   }
 
   version(version: number, field: string): void {

@@ -116,7 +116,7 @@ export function promptService({
       const validator = new Validator();
       validator.name(name);
       validator.body(body);
-      validator.labels(labels, "labels");
+      validator.labels(labels);
       validator.tags(tags);
       validator.message(commitMessage, "commit_message");
       validator.done();
@@ -138,11 +138,7 @@ export function promptService({
     async setLabels({ name, moves, expectedRevision, reason }, scope) {
       const validator = new Validator();
       validator.name(name);
-      validator.require(moves.length > 0, "moves", "expected at least 1");
-      validator.labels(
-        moves.map(({ label }) => label),
-        "moves",
-      );
+      validator.moves(moves.map(({ label }) => label));
       validator.message(reason, "reason");
       validator.done();
       const { revision, previous } = await source.setLabels(scope, {

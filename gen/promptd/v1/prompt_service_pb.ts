@@ -474,7 +474,7 @@ export type CreateVersionRequest = Message<"promptd.v1.CreateVersionRequest"> & 
   config?: Value | undefined;
 
   /**
-   * Labels to put on the version: at most 100.
+   * Labels to put on the version: at most 100, each once.
    *
    * @generated from field: repeated string labels = 6;
    */
