@@ -1,14 +1,20 @@
 /**
  * The answers of the hot methods, as bytes. What is the same for every caller
- * of an answer is encoded once; what differs per call is appended. That is one
- * message for any reader, because in Protobuf's wire format the occurrences of
- * a message field are merged:
- * https://protobuf.dev/programming-guides/encoding/#last-one-wins
+ * of an answer is encoded once, and what differs per call is put beside it.
+ *
+ * Each field is written once, the resolution too: the wire format lets the
+ * occurrences of a message field be merged, but protobufjs, which
+ * @grpc/proto-loader stands on, keeps the last one only.
  */
 
 import { create, type DescField, toBinary } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
-import { ChatMessagesSchema, ResolutionSchema } from "../../gen/promptd/v1/prompt_pb.ts";
+import { ValueSchema } from "@bufbuild/protobuf/wkt";
+import {
+  ChatMessagesSchema,
+  PromptSchema,
+  ResolutionSchema,
+} from "../../gen/promptd/v1/prompt_pb.ts";
 import {
   BatchGetPromptsResponseSchema,
   BatchItemSchema,
@@ -23,21 +29,23 @@ import type { Status } from "./status.ts";
 
 /** A GetPromptResponse. */
 export function getPromptBytes(answer: Answer, resolutionId: string): Uint8Array {
-  const writer = new BinaryWriter().raw(getPromptConstant(answer));
-  return withResolutionId(writer, GetPromptResponseSchema.field.resolution, resolutionId);
+  const { prompt } = GetPromptResponseSchema.field;
+  const writer = lengthDelimited(new BinaryWriter(), prompt, promptOf(answer));
+  return withResolution(writer, GetPromptResponseSchema.field.resolution, answer, resolutionId);
 }
 
 /** A CompileResponse. */
 export function compileBytes(answer: Answer, output: Compiled, resolutionId: string): Uint8Array {
-  const writer = new BinaryWriter().raw(compileConstant(answer));
-  const { text, chat } = CompileResponseSchema.field;
+  const writer = new BinaryWriter();
+  const { text, chat, config, resolution } = CompileResponseSchema.field;
   if (output.type === "text") {
     writer.tag(text.number, WireType.LengthDelimited).string(output.text);
   } else {
     const messages = create(ChatMessagesSchema, { messages: output.messages });
     lengthDelimited(writer, chat, toBinary(ChatMessagesSchema, messages));
   }
-  return withResolutionId(writer, CompileResponseSchema.field.resolution, resolutionId);
+  lengthDelimited(writer, config, configOf(answer));
+  return withResolution(writer, resolution, answer, resolutionId);
 }
 
 /** A BatchGetPromptsResponse: an item for each GetPromptResponse or failure. */
@@ -56,22 +64,14 @@ export function batchBytes(items: readonly (Uint8Array | Status)[]): Uint8Array 
   return writer.finish();
 }
 
-const getPromptConstant = oncePerAnswer((answer) =>
-  toBinary(
-    GetPromptResponseSchema,
-    create(GetPromptResponseSchema, { prompt: toPrompt(answer), resolution: toResolution(answer) }),
-  ),
+const promptOf = oncePerAnswer((answer) => toBinary(PromptSchema, toPrompt(answer)));
+
+const configOf = oncePerAnswer(({ version }) =>
+  toBinary(ValueSchema, toValue(version.body.config)),
 );
 
-const compileConstant = oncePerAnswer((answer) =>
-  toBinary(
-    CompileResponseSchema,
-    create(CompileResponseSchema, {
-      config: toValue(answer.version.body.config),
-      resolution: toResolution(answer),
-    }),
-  ),
-);
+/** Without id. */
+const resolutionOf = oncePerAnswer((answer) => toBinary(ResolutionSchema, toResolution(answer)));
 
 function oncePerAnswer(encode: (answer: Answer) => Uint8Array): (answer: Answer) => Uint8Array {
   const encoded = new WeakMap<Answer, Uint8Array>();
@@ -84,16 +84,22 @@ function oncePerAnswer(encode: (answer: Answer) => Uint8Array): (answer: Answer)
   };
 }
 
-function withResolutionId(writer: BinaryWriter, resolution: DescField, id: string): Uint8Array {
+function withResolution(
+  writer: BinaryWriter,
+  field: DescField,
+  answer: Answer,
+  id: string,
+): Uint8Array {
   return writer
-    .tag(resolution.number, WireType.LengthDelimited)
+    .tag(field.number, WireType.LengthDelimited)
     .fork()
+    .raw(resolutionOf(answer))
     .tag(ResolutionSchema.field.id.number, WireType.LengthDelimited)
     .string(id)
     .join()
     .finish();
 }
 
-function lengthDelimited(writer: BinaryWriter, field: DescField, bytes: Uint8Array): void {
-  writer.tag(field.number, WireType.LengthDelimited).bytes(bytes);
+function lengthDelimited(writer: BinaryWriter, field: DescField, bytes: Uint8Array): BinaryWriter {
+  return writer.tag(field.number, WireType.LengthDelimited).bytes(bytes);
 }

@@ -41,8 +41,9 @@ export function connectListener(
   });
   return (request, response) => {
     // The adapter builds a URL from the Host header, and throws on a bad one.
-    if (hasUsableHost(request)) listener(request, response);
-    else refuse(response);
+    if (!hasUsableHost(request)) return refuse(response);
+    discardUnread(request, response);
+    listener(request, response);
   };
 }
 
@@ -68,6 +69,17 @@ function addRoutes(router: ConnectRouter, served: readonly Served[], calls: Call
 
 function hasUsableHost({ headers: { host }, url }: IncomingMessage): boolean {
   return host !== undefined && URL.canParse(url ?? "", `http://${host}`);
+}
+
+/**
+ * Makes a request that is too large end well. Left alone, the adapter stops
+ * reading in the middle, and a client that is still sending waits until the
+ * connection is cut, and may never look at the answer. So the rest is read and
+ * thrown away, for as long as the server's request timeout lets it.
+ */
+function discardUnread(request: IncomingMessage, response: ServerResponse): void {
+  request[Symbol.asyncIterator] = () => request.iterator({ destroyOnReturn: false });
+  response.once("finish", () => request.resume());
 }
 
 function refuse(response: ServerResponse): void {
