@@ -12,6 +12,7 @@ import { Code } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import { PromptdError } from "../core/errors.ts";
 import type { Scope } from "../core/ports.ts";
+import "./text-encoding.ts";
 import { type Status, toStatus } from "./status.ts";
 
 /** Requests are not read beyond this, on any transport. */

@@ -66,14 +66,16 @@ export function fromSelector(selector: SelectorField): Selector {
 }
 
 /** @throws invalid where there is no template, an item is empty, or the format is not known */
-export function fromTemplate(request: CreateVersionRequest): PromptBody {
-  const format = fromFormat(request.format);
-  const config = request.config === undefined ? {} : fromValue(request.config, "config");
-  switch (request.template.case) {
+export function fromBodyFields(
+  fields: Pick<CreateVersionRequest | Prompt, "template" | "format" | "config">,
+): PromptBody {
+  const format = fromFormat(fields.format);
+  const config = fields.config === undefined ? {} : fromValue(fields.config, "config");
+  switch (fields.template.case) {
     case "text":
-      return { type: "text", format, template: request.template.value, config };
+      return { type: "text", format, template: fields.template.value, config };
     case "chat":
-      return { type: "chat", format, template: fromChatTemplate(request.template.value), config };
+      return { type: "chat", format, template: fromChatTemplate(fields.template.value), config };
     case undefined:
       throw PromptdError.invalid({ field: "template", description: "expected text or chat" });
   }
@@ -120,7 +122,7 @@ export function fromMissing(missing: MissingVariables): Missing {
 }
 
 /** @throws invalid for NaN, infinity and a value without a kind, which JSON cannot hold */
-export function fromValue(value: Value, field: string): JsonValue {
+function fromValue(value: Value, field: string): JsonValue {
   try {
     return toJson(ValueSchema, value) as JsonValue;
   } catch {
@@ -158,16 +160,10 @@ export function toResolution({ version, selector, components }: Answer): Resolut
 }
 
 export function toPrompt({ version }: Answer): Prompt {
-  const { body } = version;
   return create(PromptSchema, {
     name: version.name,
     version: version.version,
-    template:
-      body.type === "text"
-        ? { case: "text", value: body.template }
-        : { case: "chat", value: toChatTemplate(body.template) },
-    format: toFormat(body.format),
-    config: toValue(body.config),
+    ...toBodyFields(version.body),
     labels: [...version.labels],
     tags: [...version.tags],
     commitMessage: version.commitMessage,
@@ -175,6 +171,15 @@ export function toPrompt({ version }: Answer): Prompt {
     createTime: toTimestamp(version.createdAt),
     revision: BigInt(version.revision),
   });
+}
+
+/** The fields that hold a body, in Prompt as in CreateVersionRequest. */
+export function toBodyFields(body: PromptBody) {
+  const template =
+    body.type === "text"
+      ? ({ case: "text", value: body.template } as const)
+      : ({ case: "chat", value: toChatTemplate(body.template) } as const);
+  return { template, format: toFormat(body.format), config: toValue(body.config) };
 }
 
 function toChatTemplate(items: readonly ChatItem[]): ChatTemplate {

@@ -12,20 +12,20 @@ import {
   SetTagsResponseSchema,
 } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import { PromptdError } from "../core/errors.ts";
-import type { PromptSource, Scope } from "../core/ports.ts";
+import { requireValidVersion } from "../core/new-version.ts";
+import type { NewVersion, PromptSource, Scope } from "../core/ports.ts";
 import type { JsonValue } from "../core/prompt.ts";
 import type { Answer, Resolver } from "../core/resolver.ts";
 import { compile } from "../core/template/compile.ts";
-import { parseBody } from "../core/template/template.ts";
 import { LIMITS, Validator } from "../core/validate.ts";
 import { batchBytes, compileBytes, getPromptBytes } from "./answer-bytes.ts";
 import { type Implementation, MESSAGE_LIMIT_BYTES } from "./calls.ts";
 import {
+  fromBodyFields,
   fromChatMessages,
   fromMissing,
   fromRevision,
   fromSelector,
-  fromTemplate,
   toPromptInfo,
   toPromptType,
   toVersionInfo,
@@ -112,23 +112,16 @@ export function promptService({
 
     async createVersion(request, scope) {
       const { name, labels, tags, commitMessage, expectedLatestVersion } = request;
-      const body = fromTemplate(request);
-      const validator = new Validator();
-      validator.name(name);
-      validator.body(body);
-      validator.labels(labels);
-      validator.tags(tags);
-      validator.message(commitMessage, "commit_message");
-      validator.done();
-      parseBody(body);
-      const created = await source.createVersion(scope, {
+      const version: NewVersion = {
         name,
-        body,
+        body: fromBodyFields(request),
         labels,
         commitMessage,
         ...(tags.length > 0 && { tags }),
         ...(expectedLatestVersion === undefined ? {} : { expectedLatestVersion }),
-      });
+      };
+      requireValidVersion(version);
+      const created = await source.createVersion(scope, version);
       return create(CreateVersionResponseSchema, {
         ...created,
         revision: BigInt(created.revision),

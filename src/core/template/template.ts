@@ -16,7 +16,7 @@ export type ParsedBody = {
   | { type: "chat"; template: readonly ParsedItem[] }
 );
 
-export type ParsedItem =
+type ParsedItem =
   | { type: "message"; role: string; content: readonly Segment[] }
   | { type: "placeholder"; name: string };
 
@@ -26,7 +26,7 @@ export type ParsedItem =
  * @param field is the field of the request that an error names
  * @throws invalid for a brace that `fstring` does not allow; mustache never throws
  */
-export function parseTemplate(format: TemplateFormat, source: string, field: string): Segment[] {
+function parseTemplate(format: TemplateFormat, source: string, field: string): Segment[] {
   switch (format) {
     case "mustache":
       return parseMustache(source);
