@@ -5,13 +5,15 @@
 
 import { readFile, writeFile } from "node:fs/promises";
 import { flagName, SETTINGS } from "../src/settings.ts";
-import { cliReference } from "./docs/cli.ts";
+import { createMetrics } from "../src/telemetry/metrics.ts";
+import { cliReference } from "./cli-reference.ts";
 
 const NOTICE = "<!-- Made by `npm run docs`; change the code instead. -->\n";
 
 const pages: Record<string, string> = {
   "docs/configuration.md": settingsReference(),
   "docs/cli.md": cliReference(),
+  "docs/metrics.md": await metricsReference(),
 };
 
 let stale = false;
@@ -43,5 +45,21 @@ ${rows.join("\n")}
 
 The commands that call a running service read \`PROMPTD_ADDRESS\` (default \`127.0.0.1:50051\`), also
 given as \`--address\`.
+`;
+}
+
+async function metricsReference(): Promise<string> {
+  const { text } = await createMetrics().exposition();
+  const rows = [...text.matchAll(/^# HELP (promptd_\S+) (.*)\n# TYPE \S+ (\S+)$/gm)].map(
+    ([, name, help, type]) => `| \`${name}\` | ${type} | ${help} |`,
+  );
+  return `# Metrics
+
+\`GET /metrics\` on the HTTP port answers with these in Prometheus' text format, and with the metrics of
+the process that prom-client collects for every Node program (\`process_*\`, \`nodejs_*\`).
+
+| metric | type | meaning |
+|---|---|---|
+${rows.join("\n")}
 `;
 }

@@ -1,0 +1,87 @@
+/** How the program ends: the one place that knows exit codes. */
+
+import { CommanderError } from "commander";
+import { type ErrorCode, PromptdError } from "../core/errors.ts";
+import type { Terminal } from "./terminal.ts";
+
+export const EXIT = {
+  ok: 0,
+  failed: 1,
+  usage: 2,
+  notFound: 3,
+  conflict: 4,
+  unreachable: 5,
+  /** What the shell expects of a program that an interrupt ended. */
+  interrupted: 130,
+} as const;
+
+/** What each exit code tells, for the documentation. */
+export const EXIT_MEANING: Record<keyof typeof EXIT, string> = {
+  ok: "done",
+  failed: "refused or failed; also when some files of an import or export were refused",
+  usage: "wrong usage; nothing was tried",
+  notFound: "there is no such prompt, version or label",
+  conflict: "an expected revision or version did not hold, or a label has moved since",
+  unreachable: "the service, or what it depends on, could not be reached in time",
+  interrupted: "a second signal ended serve before the calls in flight were done",
+};
+
+/** The settings or the environment are wrong, as the command line itself can be. */
+export class WrongUsage extends Error {
+  override readonly cause: PromptdError;
+
+  constructor(cause: PromptdError) {
+    super(cause.message);
+    this.cause = cause;
+  }
+}
+
+/** @throws WrongUsage where an `invalid` error is thrown */
+export function asUsage<Result>(read: () => Result): Result {
+  try {
+    return read();
+  } catch (thrown) {
+    if (thrown instanceof PromptdError && thrown.code === "invalid") throw new WrongUsage(thrown);
+    throw thrown;
+  }
+}
+
+/** Tells an error in a line, with what is wrong with which field below, and answers with the exit code. */
+export function report(thrown: unknown, terminal: Terminal): number {
+  // Commander has told its errors already.
+  if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  const error = thrown instanceof WrongUsage ? thrown.cause : thrown;
+  const [line, ...below] = errorLines(error);
+  terminal.err(`promptd: ${line}\n`);
+  for (const text of below) terminal.err(`  ${text}\n`);
+  if (thrown instanceof WrongUsage) return EXIT.usage;
+  return error instanceof PromptdError ? exitCode(error.code) : EXIT.failed;
+}
+
+/** A message that only strings the violations together gives way to the list of them. */
+function errorLines(error: unknown): string[] {
+  if (!(error instanceof PromptdError))
+    return [error instanceof Error ? error.message : String(error)];
+  const { message, violations } = error;
+  const listed = violations.map(({ field, description }) => `${field}: ${description}`);
+  if (message !== listed.join("; ")) return [message, ...listed];
+  return listed.length > 1 ? [`${listed.length} things are wrong`, ...listed] : [message];
+}
+
+function exitCode(code: ErrorCode): number {
+  switch (code) {
+    case "not_found":
+      return EXIT.notFound;
+    case "conflict":
+      return EXIT.conflict;
+    case "unavailable":
+    case "deadline":
+      return EXIT.unreachable;
+    case "invalid":
+    case "refused":
+    case "too_large":
+    case "canceled":
+    case "internal":
+      return EXIT.failed;
+  }
+}

@@ -1,0 +1,48 @@
+import { TemplateFormat } from "../../gen/promptd/v1/prompt_pb.ts";
+import {
+  type GetPromptResponse,
+  GetPromptResponseSchema,
+} from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { connectionOf, type SelectorOptions, type ServiceOptions, selectorOf } from "./options.ts";
+import { chatText, messageJson } from "./output.ts";
+import { withService } from "./service.ts";
+import type { Terminal } from "./terminal.ts";
+
+interface GetOptions extends ServiceOptions, SelectorOptions {
+  userId?: string;
+  raw?: boolean;
+}
+
+/** `promptd get`: the template on stdout, and nothing else there. */
+export async function get(terminal: Terminal, name: string, options: GetOptions): Promise<void> {
+  const { userId = "", raw = false } = options;
+  const response = await withService(connectionOf(options, terminal), ({ prompts }) =>
+    prompts.getPrompt({ name, selector: selectorOf(options), userId, raw }),
+  );
+  if (options.json) {
+    terminal.out(messageJson(GetPromptResponseSchema, response));
+    return;
+  }
+  terminal.out(templateText(response));
+  if (terminal.watched) terminal.err(`\n${origin(response)}\n`);
+}
+
+function templateText({ prompt }: GetPromptResponse): string {
+  const template = prompt?.template;
+  if (template?.case !== "chat") return template?.value ?? "";
+  return chatText(
+    template.value.items.map(({ item }) =>
+      item.case === "placeholder"
+        ? { heading: `placeholder ${item.value.name}` }
+        : { heading: item.value?.role ?? "", content: item.value?.content ?? "" },
+    ),
+  );
+}
+
+function origin({ prompt, resolution }: GetPromptResponse): string {
+  if (prompt === undefined) return "";
+  const labels = prompt.labels.length > 0 ? ` (${prompt.labels.join(", ")})` : "";
+  const format = prompt.format === TemplateFormat.FSTRING ? "fstring" : "mustache";
+  const hash = resolution?.contentHash.slice(0, 12);
+  return `${prompt.name} version ${prompt.version}${labels}, ${format}, revision ${prompt.revision}, content ${hash}`;
+}

@@ -1,0 +1,34 @@
+/** Files that commands read. */
+
+import { readFile } from "node:fs/promises";
+import { z } from "zod";
+import { PromptdError } from "../core/errors.ts";
+
+/** @throws invalid where the file cannot be read */
+export async function readBytes(file: string): Promise<Uint8Array> {
+  return readFile(file).catch((cause: NodeJS.ErrnoException) => {
+    throw inFile(file, cause.code === "ENOENT" ? "it does not exist" : cause.message, cause);
+  });
+}
+
+/** @throws invalid where the file cannot be read, is not JSON or not what the schema expects */
+export async function readJsonFile<Schema extends z.ZodType>(
+  file: string,
+  schema: Schema,
+): Promise<z.output<Schema>> {
+  const text = Buffer.from(await readBytes(file)).toString("utf8");
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw inFile(file, `not JSON: ${(cause as Error).message}`, cause);
+  }
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw inFile(file, z.prettifyError(parsed.error).replaceAll(/\s+/g, " "));
+}
+
+/** An `invalid` error that begins with the file it is about. */
+export function inFile(file: string, problem: string, cause?: unknown): PromptdError {
+  return new PromptdError("invalid", `${file}: ${problem}`, { cause });
+}

@@ -1,0 +1,49 @@
+import type { Command } from "commander";
+import { labelVersion, repeatable, wholeNumber, withServiceOptions } from "./options.ts";
+import type { Lazily } from "./program.ts";
+
+/** `promptd label …` */
+export function addLabelCommands(program: Command, lazily: Lazily): void {
+  const label = program
+    .command("label")
+    .summary("move labels, and undo that")
+    .description("Moves the labels of a prompt.");
+  const reason = (command: Command) =>
+    command.option("--reason <text>", "why; kept in the history");
+  const expectedRevision = (command: Command) =>
+    command.option(
+      "--expected-revision <revision>",
+      "refuse unless the prompt is at this revision",
+      wholeNumber(0),
+    );
+
+  const set = label
+    .command("set")
+    .summary("move labels to versions")
+    .description("Moves labels of a prompt to versions of it, all in one step.")
+    .argument("<name>", "the prompt")
+    .argument("<label=version...>", "labels, and where they shall point", repeatable(labelVersion));
+  withServiceOptions(expectedRevision(reason(set))).action(
+    lazily(async () => (await import("./label.ts")).setLabels),
+  );
+
+  const remove = label
+    .command("remove")
+    .summary("take labels off")
+    .description("Takes labels off a prompt, all in one step.")
+    .argument("<name>", "the prompt")
+    .argument("<label...>", "labels to take off");
+  withServiceOptions(expectedRevision(reason(remove))).action(
+    lazily(async () => (await import("./label.ts")).removeLabels),
+  );
+
+  const undo = label
+    .command("undo")
+    .summary("put labels back where they were")
+    .description(
+      "Puts back the labels that the prompt's newest change moved. Refused where one of them has moved since, or came from a version that was deleted. An undo can be undone.",
+    )
+    .argument("<name>", "the prompt")
+    .option("--revision <revision>", "undo this change instead of the newest", wholeNumber(1));
+  withServiceOptions(reason(undo)).action(lazily(async () => (await import("./undo.ts")).undo));
+}

@@ -1,0 +1,73 @@
+import type { LabelMove } from "../../gen/promptd/v1/prompt_pb.ts";
+import {
+  type SetLabelsResponse,
+  SetLabelsResponseSchema,
+} from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { connectionOf, type ServiceOptions } from "./options.ts";
+import { messageJson, moveText } from "./output.ts";
+import { type Service, withService } from "./service.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** A label and where it shall point; 0 removes it. */
+export type Move = Pick<LabelMove, "label" | "version">;
+
+interface LabelOptions extends ServiceOptions {
+  reason?: string;
+  expectedRevision?: number;
+}
+
+/** `promptd label set` */
+export async function setLabels(
+  terminal: Terminal,
+  name: string,
+  moves: [label: string, version: number][],
+  options: LabelOptions,
+): Promise<void> {
+  const asked = moves.map(([label, version]) => ({ label, version }));
+  await withService(connectionOf(options, terminal), (service) =>
+    moveLabels(terminal, service, name, asked, options),
+  );
+}
+
+/** `promptd label remove` */
+export async function removeLabels(
+  terminal: Terminal,
+  name: string,
+  labels: string[],
+  options: LabelOptions,
+): Promise<void> {
+  const moves = labels.map((label): [string, number] => [label, 0]);
+  await setLabels(terminal, name, moves, options);
+}
+
+/** Moves labels in one step and prints what moved. */
+export async function moveLabels(
+  terminal: Terminal,
+  { prompts }: Service,
+  name: string,
+  moves: Move[],
+  {
+    reason = "",
+    expectedRevision,
+    json,
+  }: Pick<LabelOptions, "reason" | "expectedRevision" | "json">,
+): Promise<void> {
+  const response = await prompts.setLabels({
+    name,
+    moves,
+    reason,
+    ...(expectedRevision !== undefined && { expectedRevision: BigInt(expectedRevision) }),
+  });
+  terminal.out(
+    json ? messageJson(SetLabelsResponseSchema, response) : movedText(name, moves, response),
+  );
+}
+
+function movedText(name: string, moves: Move[], { revision, previous }: SetLabelsResponse): string {
+  const before = new Map(previous.map(({ label, version }) => [label, version]));
+  const lines = moves.map(({ label, version }) => {
+    const from = before.get(label) ?? 0;
+    return from === version ? `${label} is there already` : moveText(label, from, version);
+  });
+  return `${lines.map((line) => `${line}\n`).join("")}${name} is at revision ${revision}\n`;
+}

@@ -1,0 +1,120 @@
+/** Options that several commands share, and how their values are read. */
+
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { PromptdError } from "../core/errors.ts";
+import { WrongUsage } from "./exit.ts";
+import type { Connection } from "./service.ts";
+import type { Terminal } from "./terminal.ts";
+
+const DEFAULT_ADDRESS = "127.0.0.1:50051";
+
+/** What every command has that talks to a service. */
+export interface ServiceOptions {
+  address?: string;
+  /** Milliseconds. */
+  timeout: number;
+  json?: boolean;
+}
+
+/** Adds how to reach the service, and `--json`. */
+export function withServiceOptions(command: Command): Command {
+  const where = `HOST:PORT or URL of a running promptd (default: $PROMPTD_ADDRESS or ${DEFAULT_ADDRESS})`;
+  return command
+    .addOption(new Option("--address <address>", where).argParser(address))
+    .addOption(
+      new Option("--timeout <duration>", "how long a call may take, such as 500ms or 30s")
+        .default(10_000, "10s")
+        .argParser(duration),
+    )
+    .option("--json", "print one JSON document, for programs");
+}
+
+/** @throws WrongUsage for an address in the environment that is none */
+export function connectionOf(options: ServiceOptions, { env }: Terminal): Connection {
+  const fromEnv = env.PROMPTD_ADDRESS || DEFAULT_ADDRESS;
+  if (options.address === undefined && !isAddress(fromEnv)) {
+    const violation = { field: "PROMPTD_ADDRESS", description: EXPECTED_ADDRESS };
+    throw new WrongUsage(PromptdError.invalid(violation));
+  }
+  return { address: options.address ?? fromEnv, timeoutMs: options.timeout };
+}
+
+/** Which version is meant. */
+export interface SelectorOptions {
+  version?: number;
+  label?: string;
+}
+
+export function withSelectorOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option("--version <number>", "the version with this number")
+        .argParser(wholeNumber(1))
+        .conflicts("label"),
+    )
+    .option("--label <label>", "the version that this label points at (default: production)");
+}
+
+/** As a request holds it. */
+export function selectorOf({ version, label }: SelectorOptions) {
+  if (version !== undefined) return { case: "version", value: version } as const;
+  if (label !== undefined) return { case: "label", value: label } as const;
+  return { case: undefined } as const;
+}
+
+/** Reads and gathers the values of what may be given several times. */
+export function repeatable<Value>(
+  read: (text: string) => Value,
+): (text: string, values?: Value[]) => Value[] {
+  return (text, values = []) => [...values, read(text)];
+}
+
+/** Numbers of versions and revisions fit in a double. */
+export function wholeNumber(least: number): (text: string) => number {
+  return (text) => {
+    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= least) return value;
+    throw new InvalidArgumentError(`expected a whole number, ${least} or more`);
+  };
+}
+
+/** Splits `KEY=VALUE` at the first `=`. */
+export function keyValue(text: string): [key: string, value: string] {
+  const at = text.indexOf("=");
+  if (at > 0) return [text.slice(0, at), text.slice(at + 1)];
+  throw new InvalidArgumentError("expected KEY=VALUE");
+}
+
+/** `KEY=JSON`, the value parsed. */
+export function jsonAssignment(text: string): [key: string, value: unknown] {
+  const [key, json] = keyValue(text);
+  try {
+    return [key, JSON.parse(json)];
+  } catch {
+    throw new InvalidArgumentError(`expected JSON behind ${key}=; --var takes text`);
+  }
+}
+
+/** `LABEL=VERSION` */
+export function labelVersion(text: string): [label: string, version: number] {
+  const [label, version] = keyValue(text);
+  return [label, wholeNumber(1)(version)];
+}
+
+const EXPECTED_ADDRESS = "expected HOST:PORT or a URL such as http://127.0.0.1:50051";
+
+function isAddress(text: string): boolean {
+  return /^https?:\/\/[^/\s]+\/?$/.test(text) || /^(\[[\da-f:.]+\]|[^:/\s]+):\d{1,5}$/i.test(text);
+}
+
+function address(text: string): string {
+  if (isAddress(text)) return text;
+  throw new InvalidArgumentError(EXPECTED_ADDRESS);
+}
+
+function duration(text: string): number {
+  const [, digits, unit] = /^(\d{1,6})(ms|s|m)$/.exec(text) ?? [];
+  const milliseconds = Number(digits) * (unit === "ms" ? 1 : unit === "s" ? 1000 : 60_000);
+  if (milliseconds > 0) return milliseconds;
+  throw new InvalidArgumentError("expected a duration such as 500ms, 10s or 1m");
+}

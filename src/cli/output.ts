@@ -1,0 +1,57 @@
+/** How results are printed. */
+
+import { type DescMessage, type MessageShape, toJson } from "@bufbuild/protobuf";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { timestampDate } from "@bufbuild/protobuf/wkt";
+import type { LabelMove } from "../../gen/promptd/v1/prompt_pb.ts";
+
+/** A message in Protobuf's JSON, fields with default values included. */
+export function messageJson<Desc extends DescMessage>(
+  schema: Desc,
+  message: MessageShape<Desc>,
+): string {
+  return jsonDocument(toJson(schema, message, { alwaysEmitImplicit: true }));
+}
+
+export function jsonDocument(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
+}
+
+/** Rows under a header, in columns as wide as their widest cell. Line breaks in cells become spaces. */
+export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const lines = [header, ...rows].map((row) => row.map((cell) => cell.replace(/\s+/g, " ")));
+  const widths = header.map((_, column) =>
+    Math.max(...lines.map((line) => (line[column] ?? "").length)),
+  );
+  return lines
+    .map((line) => line.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  "))
+    .map((line) => `${line.trimEnd()}\n`)
+    .join("");
+}
+
+/** `production=3 staging=4` */
+export function labelsText(labels: readonly LabelMove[]): string {
+  return labels.map(({ label, version }) => `${label}=${version}`).join(" ");
+}
+
+/** To the second, in UTC: sortable, and the same on every machine. */
+export function timeText(time: Timestamp | undefined): string {
+  return time === undefined
+    ? ""
+    : timestampDate(time)
+        .toISOString()
+        .replace(/\.\d+Z$/, "Z");
+}
+
+/** What became of a label: `production 3 -> 4`, or `(none)` where it is not there. */
+export function moveText(label: string, from: number, to: number): string {
+  const version = (number: number) => (number === 0 ? "(none)" : String(number));
+  return `${label} ${version(from)} -> ${version(to)}`;
+}
+
+/** A chat for people: each message under the role that says it. */
+export function chatText(items: readonly { heading: string; content?: string }[]): string {
+  return items
+    .map(({ heading, content }) => `[${heading}]\n${content === undefined ? "" : `${content}\n`}`)
+    .join("\n");
+}

@@ -1,0 +1,68 @@
+import { existsSync, readFileSync } from "node:fs";
+import { Command } from "commander";
+import { EXIT, report } from "./exit.ts";
+import { addFolderCommands } from "./folder-commands.ts";
+import { addLabelCommands } from "./label-commands.ts";
+import { addPromptCommands } from "./prompt-commands.ts";
+import { addServerCommands } from "./server-commands.ts";
+import type { Terminal } from "./terminal.ts";
+
+/**
+ * Makes an action of commander from one that is loaded when it runs, so that
+ * `--help` and wrong usage are answered at once.
+ */
+export type Lazily = (load: () => Promise<Action>) => (...args: unknown[]) => Promise<void>;
+
+/** What a command does: gets its arguments, its options, and the commander command. */
+type Action = (terminal: Terminal, ...args: never[]) => Promise<void>;
+
+/**
+ * Runs one command line.
+ *
+ * @param args without the program's name
+ * @returns the exit code
+ */
+export async function run(args: readonly string[], terminal: Terminal): Promise<number> {
+  try {
+    await buildProgram(terminal).parseAsync(args, { from: "user" });
+    return EXIT.ok;
+  } catch (thrown) {
+    return report(thrown, terminal);
+  }
+}
+
+/** Every command with its arguments and options. */
+export function buildProgram(terminal: Terminal): Command {
+  const lazily: Lazily =
+    (load) =>
+    async (...args) => {
+      const action = await load();
+      await action(terminal, ...(args as never[]));
+    };
+  const program = new Command("promptd")
+    .description("Which prompt does this user get now? A prompt registry over gRPC.")
+    .version(packageVersion(), "-V, --version", "print the version")
+    .helpOption("-h, --help", "print this help")
+    .helpCommand("help [command]", "print the help of a command")
+    // Lets commands have options of the same name, such as --version.
+    .enablePositionalOptions()
+    .showHelpAfterError("(--help tells the usage)")
+    .configureOutput({
+      writeOut: terminal.out,
+      writeErr: terminal.err,
+      outputError: (text, write) => write(text.replace(/^error: /, "promptd: ")),
+    })
+    .exitOverride();
+  addServerCommands(program, lazily);
+  addPromptCommands(program, lazily);
+  addLabelCommands(program, lazily);
+  addFolderCommands(program, lazily);
+  return program;
+}
+
+/** package.json stands at another distance from the source than from what is built of it. */
+function packageVersion(): string {
+  let folder = new URL(".", import.meta.url);
+  while (!existsSync(new URL("package.json", folder))) folder = new URL("..", folder);
+  return JSON.parse(readFileSync(new URL("package.json", folder), "utf8")).version;
+}

@@ -1,0 +1,107 @@
+import { type Command, Option } from "commander";
+import {
+  jsonAssignment,
+  keyValue,
+  repeatable,
+  wholeNumber,
+  withSelectorOptions,
+  withServiceOptions,
+} from "./options.ts";
+import type { Lazily } from "./program.ts";
+
+/** The commands that read prompts and add versions. */
+export function addPromptCommands(program: Command, lazily: Lazily): void {
+  const limit = (command: Command) =>
+    command.option("--limit <count>", "at most so many (default: all)", wholeNumber(1));
+
+  const get = program
+    .command("get")
+    .summary("print a template")
+    .description(
+      "Prints the template of a version exactly as it is, without a line break added. The messages of a chat stand under their roles.",
+    )
+    .argument("<name>", "the prompt");
+  withSelectorOptions(get)
+    .option("--user-id <id>", "who the prompt is for")
+    .option("--raw", "leave composition tags as they were written");
+  withServiceOptions(get).action(lazily(async () => (await import("./get.ts")).get));
+
+  const compile = program
+    .command("compile")
+    .summary("fill in a template and print it")
+    .description(
+      "Fills in the template of a version and prints it, without a line break added. A variable given by --var or --var-json wins over one from a file.",
+    )
+    .argument("<name>", "the prompt");
+  withSelectorOptions(compile)
+    .option("--user-id <id>", "who the prompt is for")
+    .option("--var <name=text>", "a variable; repeatable", repeatable(keyValue))
+    .option("--var-json <name=json>", "a JSON variable; repeatable", repeatable(jsonAssignment))
+    .option(
+      "--vars <file>",
+      "JSON file with an object of variables; repeatable",
+      repeatable(String),
+    )
+    .option(
+      "--placeholder <name=file>",
+      "JSON file with the messages for a placeholder, [{role, content}, …]; repeatable",
+      repeatable(keyValue),
+    )
+    .addOption(
+      new Option(
+        "--missing <how>",
+        "refuse a variable that is not given, keep its tag, or empty it",
+      )
+        .choices(["strict", "keep", "empty"])
+        .default("strict"),
+    );
+  withServiceOptions(compile).action(lazily(async () => (await import("./compile.ts")).compile));
+
+  const list = limit(program.command("list"))
+    .summary("list prompts")
+    .description("Lists prompts in order of name, with their newest version and their labels.")
+    .option("--label <label>", "only prompts that have this label")
+    .option("--tag <tag>", "only prompts that have this tag")
+    .option("--folder <folder>", "only prompts in this folder and the folders below");
+  withServiceOptions(list).action(lazily(async () => (await import("./list.ts")).list));
+
+  const versions = limit(program.command("versions"))
+    .summary("list the versions of a prompt")
+    .description("Lists the versions of a prompt, newest first.")
+    .argument("<name>", "the prompt");
+  withServiceOptions(versions).action(lazily(async () => (await import("./list.ts")).versions));
+
+  const create = program
+    .command("create")
+    .summary("add a version to a prompt")
+    .description(
+      "Adds a version from a file, and creates the prompt with its first. The file's ending tells how it is read (.md, .txt, .prompt, .json); what an option says wins over what the file says. Where the newest version has the same content, nothing is created, and labels and tags are put on that one.",
+    )
+    .argument("<name>", "the prompt")
+    .argument("<file>", "the prompt file, or - for text from stdin")
+    .option("--label <label>", "a label to put on the version; repeatable", repeatable(String))
+    .option("--tag <tag>", "a tag, replacing those of the prompt; repeatable", repeatable(String))
+    .option("--message <text>", "commit message")
+    .addOption(
+      new Option("--format <format>", "how variables are written").choices(["mustache", "fstring"]),
+    )
+    .option("--chat", 'read the text as a chat: a line {{role "user"}} starts a message')
+    .option("--config <file>", "JSON file with the config")
+    .option(
+      "--expected-latest <version>",
+      "refuse unless this is the newest version; 0: unless there is none",
+      wholeNumber(0),
+    );
+  withServiceOptions(create).action(lazily(async () => (await import("./create.ts")).create));
+
+  const changes = program
+    .command("changes")
+    .summary("print the history")
+    .description("Prints what was changed, when, by whom and why, newest first.")
+    .argument("[name]", "only changes of this prompt")
+    .option("--after <revision>", "only changes with a higher revision", wholeNumber(0))
+    .addOption(
+      new Option("--limit <count>", "at most so many").default(50).argParser(wholeNumber(1)),
+    );
+  withServiceOptions(changes).action(lazily(async () => (await import("./changes.ts")).changes));
+}

@@ -1,0 +1,85 @@
+/** The running service that commands talk to. */
+
+import type { DescService } from "@bufbuild/protobuf";
+import { type Client, Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
+import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { BadRequestSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { ChangeService } from "../../gen/promptd/v1/change_service_pb.ts";
+import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import "../rpc/text-encoding.ts";
+import { type ErrorCode, PromptdError } from "../core/errors.ts";
+
+/** Where the service is, and how long a call may take. */
+export interface Connection {
+  /** HOST:PORT or a URL. */
+  address: string;
+  timeoutMs: number;
+}
+
+/** Clients whose calls fail with a PromptdError. */
+export interface Service {
+  prompts: Client<typeof PromptService>;
+  changes: Client<typeof ChangeService>;
+}
+
+/** Connects, does the work, and disconnects. */
+export async function withService<Result>(
+  { address, timeoutMs }: Connection,
+  work: (service: Service) => Promise<Result>,
+): Promise<Result> {
+  const baseUrl = /^https?:\/\//.test(address) ? address : `http://${address}`;
+  const sessionManager = new Http2SessionManager(baseUrl);
+  const transport = createGrpcTransport({ baseUrl, sessionManager, defaultTimeoutMs: timeoutMs });
+  try {
+    return await work({
+      prompts: translatedClient(PromptService, transport, address),
+      changes: translatedClient(ChangeService, transport, address),
+    });
+  } finally {
+    sessionManager.abort();
+  }
+}
+
+function translatedClient<Service extends DescService>(
+  service: Service,
+  transport: Transport,
+  address: string,
+): Client<Service> {
+  const methods = Object.entries(createClient(service, transport)).map(([name, method]) => {
+    const call = method as (...args: unknown[]) => Promise<unknown>;
+    const translated = (...args: unknown[]) =>
+      call(...args).catch((thrown: unknown) => {
+        throw fromWire(ConnectError.from(thrown), address);
+      });
+    return [name, translated];
+  });
+  return Object.fromEntries(methods) as Client<Service>;
+}
+
+function fromWire(error: ConnectError, address: string): PromptdError {
+  const { code, rawMessage, cause } = error;
+  const violations = error
+    .findDetails(BadRequestSchema)
+    .flatMap(({ fieldViolations }) => fieldViolations)
+    .map(({ field, description }) => ({ field, description }));
+  if (code === Code.DeadlineExceeded) {
+    return new PromptdError("deadline", `no answer from ${address} in time; see --timeout`);
+  }
+  // Only this side knows of a broken connection; what the service says has no cause here.
+  if (code === Code.Unavailable && cause !== undefined) {
+    const advice = "start one with `promptd serve`, or name its --address";
+    return new PromptdError("unavailable", `no promptd at ${address} (${rawMessage}); ${advice}`);
+  }
+  return new PromptdError(ERROR_CODES[code] ?? "internal", rawMessage, { violations });
+}
+
+/** What the service's statuses mean, the inverse of what it makes of its errors. */
+const ERROR_CODES: Partial<Record<Code, ErrorCode>> = {
+  [Code.NotFound]: "not_found",
+  [Code.InvalidArgument]: "invalid",
+  [Code.Aborted]: "conflict",
+  [Code.FailedPrecondition]: "refused",
+  [Code.ResourceExhausted]: "too_large",
+  [Code.Unavailable]: "unavailable",
+  [Code.Canceled]: "canceled",
+};
