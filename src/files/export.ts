@@ -1,0 +1,131 @@
+/** Writes prompts into a folder of prompt files. */
+
+import { randomBytes } from "node:crypto";
+import { lstat, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { basename, dirname, join, relative } from "node:path";
+import { PromptdError } from "../core/errors.ts";
+import { ENDINGS, type StoredPrompt, saysTheSame, writePromptFile } from "./prompt-file.ts";
+import { MAX_FILE_BYTES, realFolder, reasonOf } from "./scan.ts";
+
+export interface ExportOptions {
+  /** Replaces files that say something else. Without it they are left, and the prompt is refused. */
+  force?: boolean;
+}
+
+/** What became of a prompt. `unchanged`: a file of the folder says the same already. */
+export type ExportedPrompt =
+  | { name: string; outcome: "written" | "unchanged"; path: string }
+  | { name: string; outcome: "refused"; why: string };
+
+/**
+ * Writes each prompt to its file, whole or not at all. Folders are created;
+ * nothing is written outside of `dir`, also not through a link. A prompt that is
+ * refused stops no other.
+ *
+ * @throws invalid where `dir` cannot be made a folder, and what `prompts` throws
+ */
+export async function exportPrompts(
+  dir: string,
+  prompts: AsyncIterable<StoredPrompt>,
+  options: ExportOptions = {},
+): Promise<ExportedPrompt[]> {
+  // What stands in the way of a new folder is told by realFolder.
+  await mkdir(dir, { recursive: true }).catch(() => undefined);
+  const root = await realFolder(dir);
+  const exported: ExportedPrompt[] = [];
+  for await (const prompt of prompts) {
+    const { name } = prompt;
+    try {
+      exported.push({ name, ...(await exportPrompt(root, prompt, options)) });
+    } catch (thrown) {
+      exported.push({ name, outcome: "refused", why: whyRefused(thrown) });
+    }
+  }
+  return exported;
+}
+
+async function exportPrompt(
+  root: string,
+  prompt: StoredPrompt,
+  options: ExportOptions,
+): Promise<{ outcome: "written" | "unchanged"; path: string }> {
+  const file = writePromptFile(prompt);
+  const folder = await makeFolder(root, dirname(file.path));
+  const existing = await existingFiles(folder, prompt.name);
+  const same = existing.find(({ path, bytes }) => bytes && saysTheSame({ path, bytes }, prompt));
+  const others = existing.filter((other) => other !== same);
+  if (same && others.length === 0) return { outcome: "unchanged", path: same.path };
+  if (others.length > 0 && !options.force) {
+    const paths = others.map(({ path }) => path).join(", ");
+    throw new PromptdError("conflict", `${paths} says something else; --force replaces it`);
+  }
+  const kept = same?.path ?? file.path;
+  if (same === undefined) await replaceFile(join(folder, basename(kept)), file.bytes);
+  for (const { path } of others) {
+    if (path !== kept) await rm(join(folder, basename(path)));
+  }
+  return { outcome: "written", path: kept };
+}
+
+/**
+ * Makes the folders of a path one by one, so that a link on the way is seen.
+ *
+ * @returns the folder's path in `root`
+ * @throws refused where a link or a file stands in the way
+ */
+async function makeFolder(root: string, path: string): Promise<string> {
+  let folder = root;
+  for (const segment of path === "." ? [] : path.split("/")) {
+    folder = join(folder, segment);
+    await mkdir(folder).catch((thrown: NodeJS.ErrnoException) => {
+      if (thrown.code !== "EEXIST") throw thrown;
+    });
+    if (!(await lstat(folder)).isDirectory()) {
+      throw new PromptdError("refused", `${relative(root, folder)} is not a folder`);
+    }
+  }
+  return folder;
+}
+
+interface ExistingFile {
+  path: string;
+  /** Absent where the file is too large to be a prompt's. */
+  bytes?: Uint8Array;
+}
+
+/** The files of a prompt that stand there now: at most one for each ending. */
+async function existingFiles(folder: string, name: string): Promise<ExistingFile[]> {
+  const existing: ExistingFile[] = [];
+  for (const ending of ENDINGS) {
+    const path = name + ending;
+    const file = join(folder, basename(path));
+    const stats = await lstat(file).catch((thrown: NodeJS.ErrnoException) => {
+      if (thrown.code === "ENOENT") return undefined;
+      throw thrown;
+    });
+    if (stats === undefined) continue;
+    if (!stats.isFile()) throw new PromptdError("refused", `${path} is not a regular file`);
+    const isRead = stats.size <= MAX_FILE_BYTES;
+    existing.push({ path, ...(isRead && { bytes: await readFile(file) }) });
+  }
+  return existing;
+}
+
+/** Writes beside the file and renames, so that nobody reads half of it. */
+async function replaceFile(file: string, bytes: Uint8Array): Promise<void> {
+  const temporary = join(dirname(file), `.${basename(file)}.${randomBytes(6).toString("hex")}`);
+  try {
+    await writeFile(temporary, bytes, { flag: "wx" });
+    await rename(temporary, file);
+  } catch (thrown) {
+    await rm(temporary, { force: true });
+    throw thrown;
+  }
+}
+
+/** Why a prompt was refused. Throws on what is neither our judgement nor the file system's. */
+function whyRefused(thrown: unknown): string {
+  if (thrown instanceof PromptdError) return thrown.message;
+  if (thrown instanceof Error && "code" in thrown) return reasonOf(thrown);
+  throw thrown;
+}

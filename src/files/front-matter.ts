@@ -1,0 +1,86 @@
+/** The YAML between two lines of `---` at the top of a `.prompt` file. */
+
+import { LineCounter, parseDocument, stringify, type YAMLMap } from "yaml";
+import { PromptdError } from "../core/errors.ts";
+import { invalidLine } from "./text.ts";
+
+export interface FrontMatter {
+  fields: Record<string, unknown>;
+  /** `line 3: ` where a key stands in the file, empty where it does not. */
+  where: (key: string) => string;
+  /** Everything after the closing line. */
+  body: string;
+  /** The line of the file with which the body begins. */
+  bodyLine: number;
+}
+
+const FENCE = /^---[ \t]*\r?$/;
+
+/** What aliases may multiply a document by: enough for a person, too little for a bomb. */
+const MAX_ALIASES = 100;
+
+/**
+ * Takes the front matter off a file; undefined where the first line is not `---`.
+ *
+ * The YAML is 1.2 without tags, and gives JSON: dates stay texts, keys are texts.
+ *
+ * @throws invalid with the line, for front matter that is not closed or not YAML
+ */
+export function readFrontMatter(text: string): FrontMatter | undefined {
+  const lines = text.split("\n");
+  if (!FENCE.test(lines[0] ?? "")) return undefined;
+  const closing = lines.findIndex((line, index) => index > 0 && FENCE.test(line));
+  if (closing === -1) {
+    throw invalidLine(
+      1,
+      "the front matter has no end: expected a second line of --- (a text that begins so belongs in a .md file)",
+    );
+  }
+  const yaml = lines
+    .slice(1, closing)
+    .map((line) => `${line}\n`)
+    .join("");
+  const body = lines.slice(closing + 1).join("\n");
+  return { ...parseYaml(yaml), body, bodyLine: closing + 2 };
+}
+
+/** Front matter with its two lines of `---`. */
+export function writeFrontMatter(fields: Record<string, unknown>): string {
+  return `---\n${stringify(fields, { lineWidth: 0, aliasDuplicateObjects: false })}---\n`;
+}
+
+function parseYaml(yaml: string): Pick<FrontMatter, "fields" | "where"> {
+  const lineCounter = new LineCounter();
+  const document = parseDocument(yaml, {
+    schema: "core",
+    resolveKnownTags: false,
+    stringKeys: true,
+    prettyErrors: false,
+    lineCounter,
+  });
+  // The file's first line is the opening fence.
+  const lineAt = (offset: number) => lineCounter.linePos(offset).line + 1;
+  const [problem] = [...document.errors, ...document.warnings];
+  if (problem)
+    throw invalidLine(lineAt(problem.pos[0]), `not the YAML expected: ${problem.message}`);
+  const fields = plainValue(() => document.toJS({ maxAliasCount: MAX_ALIASES })) ?? {};
+  if (typeof fields !== "object" || Array.isArray(fields)) {
+    throw invalidLine(2, "expected keys and values, such as `type: chat`");
+  }
+  const pairs = (document.contents as YAMLMap.Parsed | null)?.items ?? [];
+  const where = (key: string) => {
+    const pair = pairs.find((pair) => String(pair.key) === key);
+    return pair ? `line ${lineAt(pair.key.range[0])}: ` : "";
+  };
+  return { fields: fields as Record<string, unknown>, where };
+}
+
+/** The library throws at aliases that lead nowhere, or multiply. */
+function plainValue(toJS: () => unknown): unknown {
+  try {
+    return toJS();
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new PromptdError("invalid", `not the YAML expected: ${reason}`, { cause });
+  }
+}

@@ -1,0 +1,78 @@
+/** `.json`: a list of messages, or an object with a template and what stands beside it. */
+
+import { z } from "zod";
+import { PromptdError } from "../core/errors.ts";
+import type { ChatItem } from "../core/prompt.ts";
+import { type FileContent, fileContent, headerKeys, readHeader, unicodeText } from "./header.ts";
+import { withoutByteOrderMark } from "./text.ts";
+
+/** The kind of a message may be left out, as in messages for a model. */
+const ITEMS = z.array(
+  z.discriminatedUnion("type", [
+    z.strictObject({
+      type: z.literal("chatmessage").optional(),
+      role: unicodeText(),
+      content: unicodeText(),
+    }),
+    z.strictObject({ type: z.literal("placeholder"), name: unicodeText() }),
+  ]),
+  { error: "expected a text, or a list of messages" },
+);
+
+/** @throws invalid with the place in the document */
+export function readJson(text: string): FileContent {
+  const { template, ...fields } = objectOf(parse(withoutByteOrderMark(text)));
+  const header = readHeader(fields, () => "");
+  const content = fileContent(header, readTemplate(template));
+  if (header.type !== undefined && header.type !== content.body.type) {
+    const expected = header.type === "text" ? "a text" : "a list of messages";
+    throw new PromptdError("invalid", `template: expected ${expected} beside type ${header.type}`);
+  }
+  return content;
+}
+
+export function writeJson(content: FileContent): string {
+  const { type, ...rest } = headerKeys(content);
+  return `${JSON.stringify({ type, template: content.body.template, ...rest }, null, 2)}\n`;
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new PromptdError("invalid", `not JSON: ${reason}`, { cause });
+  }
+}
+
+/** A bare list of messages is a chat with nothing beside it. */
+function objectOf(value: unknown): Record<string, unknown> {
+  if (Array.isArray(value)) return { template: value };
+  if (typeof value === "object" && value !== null && "template" in value) return { ...value };
+  throw new PromptdError(
+    "invalid",
+    "expected a list of messages, or an object with a key template (a text, or a list of messages)",
+  );
+}
+
+function readTemplate(template: unknown): string | ChatItem[] {
+  if (typeof template === "string") return checked(unicodeText(), template);
+  return checked(ITEMS, template).map((item) =>
+    item.type === "placeholder" ? item : { ...item, type: "chatmessage" },
+  );
+}
+
+/** @throws invalid with the place in the template */
+function checked<Schema extends z.ZodType>(schema: Schema, template: unknown): z.output<Schema> {
+  const parsed = schema.safeParse(template);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const place = (issue?.path ?? []).map((part) =>
+    typeof part === "number" ? `[${part}]` : `.${String(part)}`,
+  );
+  const expected =
+    issue?.code === "invalid_union"
+      ? "expected placeholder, or no type for a message"
+      : issue?.message;
+  throw new PromptdError("invalid", `template${place.join("")}: ${expected}`);
+}

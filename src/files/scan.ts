@@ -1,0 +1,119 @@
+/** Finds the prompt files of a folder. */
+
+import { readdir, realpath, stat } from "node:fs/promises";
+import { join, sep } from "node:path";
+import { extname } from "node:path/posix";
+import { PromptdError } from "../core/errors.ts";
+import { ENDINGS, promptEnding } from "./prompt-file.ts";
+
+/** A file larger than this is no prompt: a template has at most 1 MiB. */
+export const MAX_FILE_BYTES = 2 * 1024 * 1024;
+
+export interface FolderScan {
+  /** In order of path; each prompt once. */
+  files: FoundFile[];
+  /** Prompt files that cannot be taken. */
+  refused: PassedOver[];
+  /** Files that are not prompt files. */
+  ignored: PassedOver[];
+}
+
+interface FoundFile {
+  /** Relative to the folder, with `/` between folders. */
+  path: string;
+  name: string;
+}
+
+export interface PassedOver {
+  path: string;
+  why: string;
+}
+
+/**
+ * Looks through a folder and the folders in it. Entries that start with a dot
+ * are passed over silently. A link is followed to a file of the same folder
+ * only, so that nothing from elsewhere is read.
+ *
+ * @throws invalid where the folder cannot be read
+ */
+export async function scanFolder(dir: string): Promise<FolderScan> {
+  const root = await realFolder(dir);
+  const scan: FolderScan = { files: [], refused: [], ignored: [] };
+  const pathOf = new Map<string, string>();
+  for (const path of (await pathsBelow(root, "")).sort()) {
+    const { refused, ignored } = await judge(root, path);
+    if (refused !== undefined) scan.refused.push({ path, why: refused });
+    if (ignored !== undefined) scan.ignored.push({ path, why: ignored });
+    if (refused !== undefined || ignored !== undefined) continue;
+    const name = path.slice(0, -extname(path).length);
+    const first = pathOf.get(name);
+    if (first === undefined) {
+      pathOf.set(name, path);
+      scan.files.push({ path, name });
+    } else {
+      scan.refused.push({ path, why: `${first} is a file of the same prompt; keep one of them` });
+    }
+  }
+  return scan;
+}
+
+/**
+ * The path of a folder with all links followed.
+ *
+ * @throws invalid where there is no such folder
+ */
+export async function realFolder(dir: string): Promise<string> {
+  const found = await stat(dir).catch(unreadableFolder(dir));
+  if (!found.isDirectory()) throw new PromptdError("invalid", `${dir} is not a folder`);
+  return realpath(dir);
+}
+
+/** What the file system's error says, without the path that the caller names anyway. */
+export function reasonOf(thrown: unknown): string {
+  const { code, message } = thrown as NodeJS.ErrnoException;
+  return code === "ENOENT" ? "it does not exist" : (code ?? message);
+}
+
+function unreadableFolder(dir: string): (cause: unknown) => never {
+  return (cause) => {
+    const why = `cannot read the folder ${dir}: ${reasonOf(cause)}`;
+    throw new PromptdError("invalid", why, { cause });
+  };
+}
+
+/** All that is not a folder. */
+async function pathsBelow(root: string, folder: string): Promise<string[]> {
+  const paths: string[] = [];
+  const dir = join(root, folder);
+  const entries = await readdir(dir, { withFileTypes: true }).catch(unreadableFolder(dir));
+  for (const entry of entries) {
+    if (entry.name.startsWith(".")) continue;
+    const path = folder === "" ? entry.name : `${folder}/${entry.name}`;
+    if (entry.isDirectory()) paths.push(...(await pathsBelow(root, path)));
+    else paths.push(path);
+  }
+  return paths;
+}
+
+/** Whether a path lies in a folder; both with all links followed. */
+function isInside(root: string, path: string): boolean {
+  return path === root || path.startsWith(root.endsWith(sep) ? root : root + sep);
+}
+
+/** Why a file is not taken; neither for a prompt file that is fine so far. */
+async function judge(root: string, path: string): Promise<{ refused?: string; ignored?: string }> {
+  const isPrompt = promptEnding(path) !== undefined;
+  try {
+    const target = await realpath(join(root, path));
+    if (!isInside(root, target)) return { ignored: "a link that leads out of the folder" };
+    const stats = await stat(target);
+    if (stats.isDirectory()) return { ignored: "a link to a folder" };
+    if (!isPrompt) return { ignored: `its name does not end in ${ENDINGS.join(", ")}` };
+    if (!stats.isFile()) return { ignored: "not a regular file" };
+    if (stats.size <= MAX_FILE_BYTES) return {};
+    return { refused: `has ${stats.size} bytes, expected at most ${MAX_FILE_BYTES}` };
+  } catch (thrown) {
+    const why = `cannot be read: ${reasonOf(thrown)}`;
+    return isPrompt ? { refused: why } : { ignored: why };
+  }
+}
