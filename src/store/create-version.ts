@@ -1,0 +1,104 @@
+import { canonicalBody, contentHash } from "../core/content-hash.ts";
+import { PromptdError } from "../core/errors.ts";
+import type { CreatedVersion, NewVersion } from "../core/ports.ts";
+import { LATEST_LABEL } from "../core/prompt.ts";
+import { CompositionCheck } from "./composition-check.ts";
+import { recordDependencies } from "./dependencies.ts";
+import { moved, moveLabels, previousMoves, setLatest } from "./labels.ts";
+import { type Mutation, recordChange } from "./mutation.ts";
+import { findStanding, requireProject, type Standing } from "./standing.ts";
+import { replaceTags } from "./tags.ts";
+
+/** @throws not_found for the project, conflict, refused */
+export async function createVersion(
+  mutation: Mutation,
+  asked: NewVersion,
+): Promise<CreatedVersion> {
+  const { db, prompt } = mutation;
+  const standing = await findStanding(db, prompt);
+  if (standing === undefined) await requireProject(db, prompt.project);
+  requireSuccessor(standing, asked);
+
+  const body = canonicalBody(asked.body);
+  const hash = contentHash(body);
+  const created = standing?.newestHash !== hash;
+  const version = created ? (standing?.lastVersion ?? 0) + 1 : (standing.newest ?? 0);
+  if (created) await insertVersion(mutation, standing, asked, { number: version, body, hash });
+
+  const moves = [...new Set(asked.labels)].map((label) => ({ label, version }));
+  const labels = await moveLabels(db, prompt, moves);
+  const moving = labels.filter(moved);
+  const tags = asked.tags && (await replaceTags(db, prompt, asked.tags));
+  const answer = { version, created, contentHash: hash, previous: previousMoves(labels) };
+  if (!created && moving.length === 0 && tags === undefined) {
+    return { ...answer, revision: standing.revision };
+  }
+
+  const movedLabels = moving.map(({ label }) => label);
+  if (created) movedLabels.push(LATEST_LABEL);
+  await new CompositionCheck(db, prompt.project).require(prompt.name, [version], movedLabels);
+  const kind = created ? "version_created" : moving.length > 0 ? "labels_set" : "tags_set";
+  const revision = await recordChange(mutation, kind, asked.commitMessage, {
+    versions: created ? [version] : [],
+    labels: moving,
+    ...(tags && { tags }),
+  });
+  return { ...answer, revision };
+}
+
+/** Whether the version may follow what stands. @throws conflict, refused */
+function requireSuccessor(standing: Standing | undefined, asked: NewVersion): void {
+  const newest = standing?.newest ?? 0;
+  const { name, expectedLatestVersion: expected = newest } = asked;
+  if (expected !== newest) {
+    const found = newest === 0 ? "no version" : `version ${newest}`;
+    const hoped = expected === 0 ? "none" : expected;
+    throw new PromptdError("conflict", `prompt "${name}" has ${found} as its newest, not ${hoped}`);
+  }
+  if (newest !== 0 && standing?.type !== asked.body.type) {
+    throw new PromptdError(
+      "refused",
+      `prompt "${name}" is a ${standing?.type} prompt: the type cannot change between versions`,
+    );
+  }
+}
+
+/** Adds a version, and the prompt with its first one, and puts `latest` on it. */
+async function insertVersion(
+  { db, prompt, actor, now }: Mutation,
+  standing: Standing | undefined,
+  asked: NewVersion,
+  { number, body, hash }: { number: number; body: string; hash: string },
+): Promise<void> {
+  const { project, name } = prompt;
+  const { type, format } = asked.body;
+  if (standing === undefined) {
+    const counts = { last_version: number, version_count: 1 };
+    // The revision is given once all is done.
+    const row = { project, name, type, ...counts, revision: 0, updated_at: now };
+    await db.insertInto("prompts").values(row).execute();
+  } else {
+    await db
+      .updateTable("prompts")
+      .set((set) => ({ type, last_version: number, version_count: set("version_count", "+", 1) }))
+      .where("project", "=", project)
+      .where("name", "=", name)
+      .execute();
+  }
+  await db
+    .insertInto("versions")
+    .values({
+      project,
+      name,
+      number,
+      format,
+      content_hash: hash,
+      commit_message: asked.commitMessage,
+      author: actor,
+      created_at: now,
+      body,
+    })
+    .execute();
+  await setLatest(db, prompt, number);
+  await recordDependencies(db, prompt, number, asked.body);
+}

@@ -1,0 +1,82 @@
+import { resolve } from "node:path";
+import type { Kysely } from "kysely";
+import { PromptdError } from "../core/errors.ts";
+import type { MigrationState } from "./migrations.ts";
+import type { Tables } from "./schema.ts";
+
+/** What a query runs on. */
+export type Connection = Kysely<Tables>;
+
+type Work<Result> = (db: Connection) => Promise<Result>;
+
+/**
+ * An open database of either kind. Work is not begun once its signal was
+ * aborted. Work may run again when another process was in its way, so it
+ * changes nothing but the database.
+ *
+ * @throws unavailable where the database cannot be reached, canceled
+ */
+export interface Database {
+  /** Runs one statement. */
+  query<Result>(signal: AbortSignal | undefined, work: Work<Result>): Promise<Result>;
+  /** Runs statements that only read, all in the same state of the database. */
+  snapshot<Result>(signal: AbortSignal | undefined, work: Work<Result>): Promise<Result>;
+  /**
+   * Runs statements that apply together or not at all. One transaction at a
+   * time, over all processes: it reads nothing that another one will change.
+   */
+  transaction<Result>(signal: AbortSignal | undefined, work: Work<Result>): Promise<Result>;
+  /** Runs the pending migrations and tells their names. @throws refused where the database is newer */
+  migrate(): Promise<string[]>;
+  /** @throws refused where the database is newer */
+  migrationState(): Promise<MigrationState>;
+  /** Waits for what runs. Nothing may be begun afterwards. */
+  close(): Promise<void>;
+}
+
+export interface DatabaseOptions {
+  /** Told of faults that no caller waits for. */
+  onFault?: (message: string, cause: unknown) => void;
+  /** How long a transaction waits for those of other processes, in milliseconds. */
+  lockTimeout?: number;
+}
+
+/**
+ * Opens `sqlite:PATH` (made when missing) or `postgres://…`, whose driver alone
+ * is loaded. PostgreSQL is not connected to before it is needed.
+ *
+ * @throws invalid, unavailable
+ */
+export async function openDatabase(url: string, options: DatabaseOptions = {}): Promise<Database> {
+  const path = sqlitePath(url);
+  if (path !== undefined) {
+    const { SqliteDatabase } = await import("./sqlite-database.ts");
+    return SqliteDatabase.open(path, options);
+  }
+  if (/^postgres(ql)?:\/\//.test(url)) {
+    const { PostgresDatabase } = await import("./postgres.ts");
+    return new PostgresDatabase(url, options);
+  }
+  throw invalidUrl("expected sqlite:PATH or postgres://USER@HOST/DATABASE");
+}
+
+/** The absolute path of a SQLite URL, undefined for another one. @throws invalid */
+export function sqlitePath(url: string): string | undefined {
+  if (!url.startsWith("sqlite:")) return undefined;
+  const path = url.slice("sqlite:".length);
+  if (path === "" || path === ":memory:") {
+    throw invalidUrl("expected the path of a file behind sqlite:");
+  }
+  return resolve(path);
+}
+
+export function invalidUrl(description: string): PromptdError {
+  return PromptdError.invalid({ field: "database_url", description });
+}
+
+/** @throws canceled, or what the signal was aborted with where that is a PromptdError */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (!signal?.aborted) return;
+  if (signal.reason instanceof PromptdError) throw signal.reason;
+  throw new PromptdError("canceled", "the caller gave up", { cause: signal.reason });
+}

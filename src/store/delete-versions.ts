@@ -1,0 +1,106 @@
+import type { Edit } from "../core/ports.ts";
+import { LATEST_LABEL, type LabelMove } from "../core/prompt.ts";
+import { CompositionCheck } from "./composition-check.ts";
+import type { Connection } from "./database.ts";
+import { requireNotIncluded } from "./dependencies.ts";
+import { setLatest } from "./labels.ts";
+import { type Mutation, recordChange } from "./mutation.ts";
+import type { PromptKey } from "./prompt-key.ts";
+import { requireExisting, requireVersions } from "./standing.ts";
+import { removeTags } from "./tags.ts";
+
+/** @throws not_found, conflict, refused */
+export async function deleteVersions(
+  mutation: Mutation,
+  edit: Edit & { versions: readonly number[] | "all" },
+): Promise<{ revision: number; removed: LabelMove[] }> {
+  const { db, prompt } = mutation;
+  const standing = await requireExisting(db, prompt, edit.expectedRevision);
+  const versions = await chosenVersions(db, prompt, edit.versions);
+  if (versions.length === 0) return { revision: standing.revision, removed: [] };
+
+  const labels = await removeRows(db, prompt, edit.versions === "all" ? "all" : versions);
+  const newest = await newestVersion(db, prompt);
+  if (newest === undefined) await removeTags(db, prompt);
+  else if (newest !== standing.newest) await setLatest(db, prompt, newest);
+
+  const removed = labels.filter(({ label }) => label !== LATEST_LABEL);
+  const vanished = newest === undefined ? labels : removed;
+  await requireNotIncluded(db, prompt, { labels: vanished.map(({ label }) => label), versions });
+  if (newest !== undefined && newest !== standing.newest) {
+    await new CompositionCheck(db, prompt.project).require(prompt.name, [newest], [LATEST_LABEL]);
+  }
+  const revision = await recordChange(mutation, "versions_deleted", edit.reason, {
+    versions,
+    labels: removed.map(({ label, version }) => ({ label, from: version, to: 0 })),
+  });
+  return { revision, removed };
+}
+
+/** The versions' numbers, each once, in order. @throws not_found */
+async function chosenVersions(
+  db: Connection,
+  prompt: PromptKey,
+  versions: readonly number[] | "all",
+): Promise<number[]> {
+  if (versions !== "all") {
+    await requireVersions(db, prompt, versions);
+    return [...new Set(versions)].sort((a, b) => a - b);
+  }
+  const rows = await db
+    .selectFrom("versions")
+    .select("number")
+    .where("project", "=", prompt.project)
+    .where("name", "=", prompt.name)
+    .orderBy("number")
+    .execute();
+  return rows.map((row) => row.number);
+}
+
+/** Deletes versions and what hangs on them; tells the labels that did, in order of name. */
+async function removeRows(
+  db: Connection,
+  { project, name }: PromptKey,
+  versions: readonly number[] | "all",
+): Promise<LabelMove[]> {
+  // All of them may be more than a statement takes parameters.
+  const some = versions === "all" ? undefined : versions;
+  const labels = await db
+    .deleteFrom("labels")
+    .where("project", "=", project)
+    .where("name", "=", name)
+    .$if(some !== undefined, (query) => query.where("version", "in", some ?? []))
+    .returning(["label", "version"])
+    .execute();
+  await db
+    .deleteFrom("dependencies")
+    .where("project", "=", project)
+    .where("name", "=", name)
+    .$if(some !== undefined, (query) => query.where("version", "in", some ?? []))
+    .execute();
+  const { numDeletedRows } = await db
+    .deleteFrom("versions")
+    .where("project", "=", project)
+    .where("name", "=", name)
+    .$if(some !== undefined, (query) => query.where("number", "in", some ?? []))
+    .executeTakeFirstOrThrow();
+  await db
+    .updateTable("prompts")
+    .set((set) => ({ version_count: set("version_count", "-", Number(numDeletedRows)) }))
+    .where("project", "=", project)
+    .where("name", "=", name)
+    .execute();
+  return labels.sort((a, b) => (a.label < b.label ? -1 : 1));
+}
+
+async function newestVersion(db: Connection, { project, name }: PromptKey) {
+  const row = await db
+    .selectFrom("versions")
+    .select("number")
+    .where("project", "=", project)
+    .where("name", "=", name)
+    .orderBy("number", "desc")
+    .limit(1)
+    .executeTakeFirst();
+  return row?.number;
+}

@@ -1,0 +1,76 @@
+import { compositionTags } from "../core/composition.ts";
+import { PromptdError } from "../core/errors.ts";
+import type { PromptBody } from "../core/prompt.ts";
+import type { Connection } from "./database.ts";
+import { listed } from "./not-found.ts";
+import type { PromptKey } from "./prompt-key.ts";
+
+/** A version that includes another prompt, and by what: one of the two is null. */
+export interface Inclusion {
+  name: string;
+  version: number;
+  childLabel: string | null;
+  childVersion: number | null;
+}
+
+/** Keeps what a new version includes. */
+export async function recordDependencies(
+  db: Connection,
+  { project, name }: PromptKey,
+  version: number,
+  body: PromptBody,
+): Promise<void> {
+  const tags = new Map(compositionTags(body).map((tag) => [tag.raw, tag]));
+  if (tags.size === 0) return;
+  const rows = [...tags.values()].map(({ name: child, selector }, position) => ({
+    project,
+    name,
+    version,
+    position,
+    child_name: child,
+    child_label: "label" in selector ? selector.label : null,
+    child_version: "version" in selector ? selector.version : null,
+  }));
+  await db.insertInto("dependencies").values(rows).execute();
+}
+
+/** Which existing versions include a prompt. */
+export async function inclusionsOf(
+  db: Connection,
+  { project, name }: PromptKey,
+): Promise<Inclusion[]> {
+  return db
+    .selectFrom("dependencies")
+    .select(["name", "version", "child_label as childLabel", "child_version as childVersion"])
+    .where("project", "=", project)
+    .where("child_name", "=", name)
+    .orderBy("name")
+    .orderBy("version")
+    .orderBy("position")
+    .execute();
+}
+
+/** @throws refused where another prompt includes one of the labels or versions that were removed */
+export async function requireNotIncluded(
+  db: Connection,
+  prompt: PromptKey,
+  removed: { labels: readonly string[]; versions?: readonly number[] },
+): Promise<void> {
+  const labels = new Set(removed.labels);
+  const versions = new Set(removed.versions);
+  const broken = (await inclusionsOf(db, prompt)).filter(
+    ({ childLabel, childVersion }) =>
+      (childLabel !== null && labels.has(childLabel)) ||
+      (childVersion !== null && versions.has(childVersion)),
+  );
+  if (broken.length === 0) return;
+  const parents = broken.map((parent) => {
+    const how =
+      parent.childLabel === null ? `v${parent.childVersion}` : `label ${parent.childLabel}`;
+    return `${parent.name} v${parent.version} (${how})`;
+  });
+  throw new PromptdError(
+    "refused",
+    `prompt "${prompt.name}" is included by ${listed(parents)}; change or delete that first`,
+  );
+}

@@ -1,0 +1,108 @@
+import { PromptdError } from "../core/errors.ts";
+import { LATEST_LABEL, type LabelChange, type LabelMove } from "../core/prompt.ts";
+import type { Connection } from "./database.ts";
+import type { PromptKey } from "./prompt-key.ts";
+
+/** `latest` aside. */
+export const MAX_LABELS = 10_000;
+
+/**
+ * Puts labels on versions that exist, and removes those that shall be at 0.
+ * `latest` is left where it is. Tells where each label was, in the order asked.
+ *
+ * @throws refused past MAX_LABELS
+ */
+export async function moveLabels(
+  db: Connection,
+  prompt: PromptKey,
+  moves: readonly LabelMove[],
+): Promise<LabelChange[]> {
+  const movable = moves.filter(({ label }) => label !== LATEST_LABEL);
+  if (movable.length === 0) return [];
+  const before = await labelVersions(
+    db,
+    prompt,
+    movable.map(({ label }) => label),
+  );
+  const changes = movable.map(({ label, version }) => ({
+    label,
+    from: before.get(label) ?? 0,
+    to: version,
+  }));
+  await applyMoves(db, prompt, changes.filter(moved));
+  if (changes.some(({ from, to }) => from === 0 && to !== 0)) await requireRoom(db, prompt);
+  return changes;
+}
+
+export function moved({ from, to }: LabelChange): boolean {
+  return from !== to;
+}
+
+/** Sent as moves they undo the changes. */
+export function previousMoves(changes: readonly LabelChange[]): LabelMove[] {
+  return changes.map(({ label, from }) => ({ label, version: from }));
+}
+
+/** Puts `latest`, which nobody else moves, on a version. */
+export async function setLatest(db: Connection, prompt: PromptKey, version: number): Promise<void> {
+  await applyMoves(db, prompt, [{ label: LATEST_LABEL, from: 0, to: version }]);
+}
+
+async function labelVersions(
+  db: Connection,
+  { project, name }: PromptKey,
+  labels: readonly string[],
+): Promise<Map<string, number>> {
+  const rows = await db
+    .selectFrom("labels")
+    .select(["label", "version"])
+    .where("project", "=", project)
+    .where("name", "=", name)
+    .where("label", "in", labels)
+    .execute();
+  return new Map(rows.map((row) => [row.label, row.version]));
+}
+
+async function applyMoves(
+  db: Connection,
+  { project, name }: PromptKey,
+  changes: readonly LabelChange[],
+): Promise<void> {
+  const removed = changes.filter(({ to }) => to === 0).map(({ label }) => label);
+  const put = changes.filter(({ to }) => to !== 0);
+  if (removed.length > 0) {
+    await db
+      .deleteFrom("labels")
+      .where("project", "=", project)
+      .where("name", "=", name)
+      .where("label", "in", removed)
+      .execute();
+  }
+  if (put.length > 0) {
+    await db
+      .insertInto("labels")
+      .values(put.map(({ label, to }) => ({ project, name, label, version: to })))
+      .onConflict((conflict) =>
+        conflict
+          .columns(["project", "name", "label"])
+          .doUpdateSet((update) => ({ version: update.ref("excluded.version") })),
+      )
+      .execute();
+  }
+}
+
+async function requireRoom(db: Connection, { project, name }: PromptKey): Promise<void> {
+  const { count } = await db
+    .selectFrom("labels")
+    .select((select) => select.fn.countAll<number>().as("count"))
+    .where("project", "=", project)
+    .where("name", "=", name)
+    .where("label", "!=", LATEST_LABEL)
+    .executeTakeFirstOrThrow();
+  if (count > MAX_LABELS) {
+    throw new PromptdError(
+      "refused",
+      `prompt "${name}" would have ${count} labels; at most ${MAX_LABELS} are kept, so remove some`,
+    );
+  }
+}

@@ -1,0 +1,31 @@
+import type { ChangeKind } from "../core/prompt.ts";
+import { appendChange, type ChangeDetail } from "./change-log.ts";
+import type { Connection } from "./database.ts";
+import type { PromptKey } from "./prompt-key.ts";
+
+/** One mutation of one prompt, inside the transaction that holds all of it. */
+export interface Mutation {
+  db: Connection;
+  prompt: PromptKey;
+  actor: string;
+  /** Milliseconds since 1970. */
+  now: number;
+}
+
+/** Appends the mutation's change, which gives the prompt its new revision. */
+export async function recordChange(
+  { db, prompt, actor, now }: Mutation,
+  kind: ChangeKind,
+  reason: string,
+  detail: ChangeDetail,
+): Promise<number> {
+  const change = { kind, actor, reason, createdAt: now, ...detail };
+  const revision = await appendChange(db, prompt, change);
+  await db
+    .updateTable("prompts")
+    .set({ revision, updated_at: now })
+    .where("project", "=", prompt.project)
+    .where("name", "=", prompt.name)
+    .execute();
+  return revision;
+}

@@ -1,0 +1,112 @@
+import type { ChangeKind, PromptType, TemplateFormat } from "../core/prompt.ts";
+
+/**
+ * The tables as queries see them; `migrations.ts` makes them so. Prompts are
+ * known by project and name everywhere: neither ever changes, every page can be
+ * read off an index, and each query shows by itself which project it is about.
+ *
+ * Times are milliseconds since 1970.
+ */
+export interface Tables {
+  database: DatabaseTable;
+  projects: ProjectsTable;
+  prompts: PromptsTable;
+  versions: VersionsTable;
+  labels: LabelsTable;
+  tags: TagsTable;
+  dependencies: DependenciesTable;
+  changes: ChangesTable;
+}
+
+/** In an order in which rows can be inserted: what is referred to comes first. */
+export const TABLES = [
+  "database",
+  "projects",
+  "prompts",
+  "versions",
+  "labels",
+  "tags",
+  "dependencies",
+  "changes",
+] as const satisfies readonly (keyof Tables)[];
+
+/** One row. */
+interface DatabaseTable {
+  /** A UUID, made with the database; a copy keeps it. */
+  id: string;
+  /** The last change's number. */
+  revision: number;
+}
+
+interface ProjectsTable {
+  id: string;
+  created_at: number;
+}
+
+/** A row stays when all versions are deleted, so that no number is given twice; reads do not see it then. */
+interface PromptsTable {
+  project: string;
+  name: string;
+  type: PromptType;
+  /** Of the last change. */
+  revision: number;
+  updated_at: number;
+  /** The highest number ever given. */
+  last_version: number;
+  /** How many versions exist. */
+  version_count: number;
+}
+
+interface VersionsTable {
+  project: string;
+  name: string;
+  number: number;
+  format: TemplateFormat;
+  content_hash: string;
+  commit_message: string;
+  author: string;
+  created_at: number;
+  /**
+   * RFC 8785 JSON, the text that the content hash covers. It escapes U+0000,
+   * which neither database can hold in a text.
+   */
+  body: string;
+}
+
+/** `latest` is a row like any other, and so a prompt has versions exactly when it has that row. */
+interface LabelsTable {
+  project: string;
+  name: string;
+  label: string;
+  version: number;
+}
+
+interface TagsTable {
+  project: string;
+  name: string;
+  tag: string;
+  position: number;
+}
+
+/** What versions include by composition: a child's label or one of its versions. */
+interface DependenciesTable {
+  project: string;
+  name: string;
+  version: number;
+  position: number;
+  child_name: string;
+  child_label: string | null;
+  child_version: number | null;
+}
+
+interface ChangesTable {
+  revision: number;
+  project: string;
+  name: string;
+  kind: ChangeKind;
+  actor: string;
+  reason: string;
+  created_at: number;
+  /** JSON of `ChangeDetail`. */
+  detail: string;
+}

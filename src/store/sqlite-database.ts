@@ -1,0 +1,127 @@
+import { setImmediate } from "node:timers/promises";
+import { type Kysely, sql } from "kysely";
+import pLimit from "p-limit";
+import type { Connection, Database, DatabaseOptions } from "./database.ts";
+import { type MigrationState, migrate, migrationState } from "./migrations.ts";
+import type { Tables } from "./schema.ts";
+import { kyselyOn } from "./sqlite-dialect.ts";
+import { makePrivateFile, openSqliteFile, type SqliteFile } from "./sqlite-file.ts";
+import { LOCK_TIMEOUT_MS, patiently } from "./sqlite-lock.ts";
+
+const TYPES = { bytewiseText: sql<string>`text` };
+
+/**
+ * A SQLite file, which other processes of the machine may have open too. One
+ * connection writes and another one reads, so that a read neither waits for a
+ * transaction nor sees what it has not committed.
+ */
+export class SqliteDatabase implements Database {
+  readonly #path: string;
+  readonly #lockTimeout: number;
+  readonly #reader: Kysely<Tables>;
+  readonly #writer: Kysely<Tables>;
+  readonly #readerFile: SqliteFile;
+  readonly #writerFile: SqliteFile;
+  /** Transactions of this process wait here, in order, and only the first one tries for the lock. */
+  readonly #inTurn = pLimit(1);
+
+  /** @throws unavailable */
+  static async open(path: string, options: DatabaseOptions = {}): Promise<SqliteDatabase> {
+    const { lockTimeout: timeout = LOCK_TIMEOUT_MS } = options;
+    const open = async () => {
+      await makePrivateFile(path);
+      const writer = openSqliteFile(path);
+      try {
+        return new SqliteDatabase(path, timeout, writer, openSqliteFile(path));
+      } catch (error) {
+        writer.close();
+        throw error;
+      }
+    };
+    return patiently(path, open, { timeout });
+  }
+
+  private constructor(path: string, lockTimeout: number, writer: SqliteFile, reader: SqliteFile) {
+    this.#path = path;
+    this.#lockTimeout = lockTimeout;
+    this.#readerFile = reader;
+    this.#writerFile = writer;
+    this.#writer = kyselyOn(writer, "immediate");
+    this.#reader = kyselyOn(reader, "deferred");
+  }
+
+  query<Result>(signal: AbortSignal | undefined, work: (db: Connection) => Promise<Result>) {
+    return this.#patiently(signal, () => work(this.#reader));
+  }
+
+  snapshot<Result>(signal: AbortSignal | undefined, work: (db: Connection) => Promise<Result>) {
+    return this.#patiently(signal, async () => {
+      // SQLite answers at once: who reads page after page would never let anybody else run.
+      await setImmediate();
+      return this.#reader.transaction().execute(work);
+    });
+  }
+
+  transaction<Result>(signal: AbortSignal | undefined, work: (db: Connection) => Promise<Result>) {
+    const arrived = performance.now();
+    return this.#inTurn(async () => {
+      // For the same reason as in a snapshot.
+      await setImmediate();
+      const waited = performance.now() - arrived;
+      return this.#patiently(signal, () => this.#writer.transaction().execute(work), waited);
+    });
+  }
+
+  migrate(): Promise<string[]> {
+    return this.#inTurn(() => this.#patiently(undefined, () => this.#migrateLocked()));
+  }
+
+  /**
+   * Kysely's migrator writes before it begins its transaction too. A statement
+   * that meets a lock there keeps its snapshot open in libsql, and nothing after
+   * it can write; so the lock is taken before all of it.
+   */
+  async #migrateLocked(): Promise<string[]> {
+    this.#writerFile.exec("begin immediate");
+    try {
+      const names = await migrate(this.#writer, TYPES);
+      this.#writerFile.exec("commit");
+      return names;
+    } catch (error) {
+      if (this.#writerFile.inTransaction) this.#writerFile.exec("rollback");
+      throw error;
+    }
+  }
+
+  migrationState(): Promise<MigrationState> {
+    return this.#patiently(undefined, () => migrationState(this.#writer));
+  }
+
+  async close(): Promise<void> {
+    await this.#inTurn(async () => {
+      // Snapshots that were asked for before are read before.
+      await setImmediate();
+      this.#checkpoint();
+    });
+    await Promise.all([this.#reader.destroy(), this.#writer.destroy()]);
+    this.#readerFile.close();
+    this.#writerFile.close();
+  }
+
+  /** Leaves all data in the one file, unless somebody else has it open. */
+  #checkpoint(): void {
+    try {
+      this.#writerFile.all("pragma wal_checkpoint(truncate)");
+    } catch {
+      // The write-ahead log stays, and is read by whoever opens the file next.
+    }
+  }
+
+  #patiently<Result>(
+    signal: AbortSignal | undefined,
+    work: () => Promise<Result>,
+    waited = 0,
+  ): Promise<Result> {
+    return patiently(this.#path, work, { timeout: this.#lockTimeout - waited, signal });
+  }
+}
