@@ -1,0 +1,180 @@
+/** The one place that knows every concrete class: builds the service, starts it, closes it. */
+
+import { join } from "node:path";
+import { sql } from "kysely";
+import type { Logger } from "pino";
+import { v7 as newId } from "uuid";
+import { ChangeService } from "../gen/promptd/v1/change_service_pb.ts";
+import { PromptService } from "../gen/promptd/v1/prompt_service_pb.ts";
+import { memoryCache } from "./cache/memory.ts";
+import { PromptdError } from "./core/errors.ts";
+import { requireValidVersion } from "./core/new-version.ts";
+import type { PromptSource } from "./core/ports.ts";
+import { LATEST_LABEL, type Pointer } from "./core/prompt.ts";
+import { type Answer, Resolver } from "./core/resolver.ts";
+import { importFolder } from "./files/import.ts";
+import { operationRoutes } from "./http/routes.ts";
+import { httpServer } from "./http/server.ts";
+import { Calls, serve } from "./rpc/calls.ts";
+import { changeService } from "./rpc/change-service.ts";
+import { connectListener } from "./rpc/connect.ts";
+import { grpcServer } from "./rpc/grpc.ts";
+import { promptService } from "./rpc/prompt-service.ts";
+import type { ListenAddress, Settings } from "./settings.ts";
+import { type Database, openDatabase } from "./store/database.ts";
+import { Registry } from "./store/registry.ts";
+import { createLog } from "./telemetry/log.ts";
+import { createMetrics } from "./telemetry/metrics.ts";
+
+/** A service that runs. */
+export interface Runtime {
+  /** HOST:PORT as bound. */
+  grpcAddress: string;
+  httpAddress: string;
+  /** Stops taking calls, lets those in flight end within the grace, and lets go of everything. */
+  close(): Promise<void>;
+}
+
+/** Who acts when the service itself does. */
+const SYSTEM = { project: "default", actor: "promptd" };
+
+const DEPENDENCY_TIMEOUT_MS = 1000;
+
+/** The database that the settings name; unset, a file in the data folder. */
+export function databaseUrl({ databaseUrl: url, dataDir }: Settings): string {
+  return url ?? `sqlite:${join(dataDir, "promptd.db")}`;
+}
+
+/** @throws invalid for settings that cannot hold together, unavailable for a database that cannot be opened */
+export async function start(
+  settings: Settings,
+  log = createLog(settings.logLevel),
+): Promise<Runtime> {
+  refuseOpenDoor(settings);
+  const database = await openDatabase(databaseUrl(settings), {
+    onFault: (message, err) => log.warn({ err }, message),
+  });
+  try {
+    return await serveOn(database, settings, log);
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+}
+
+async function serveOn(database: Database, settings: Settings, log: Logger): Promise<Runtime> {
+  const migrations = await database.migrate();
+  if (migrations.length > 0) log.info({ migrations }, "database migrated");
+
+  const registry = new Registry(database);
+  if (settings.seedDir !== undefined) await seed(registry, settings.seedDir, log);
+
+  const metrics = createMetrics();
+  const resolver = new Resolver(registry, memoryCache<Answer>(settings.memory));
+  const calls = new Calls(log, metrics);
+  const served = [
+    serve(PromptService, promptService({ resolver, source: registry, newId })),
+    serve(ChangeService, changeService(registry)),
+  ];
+
+  let serving = true;
+  const operations = operationRoutes({
+    serving: () => serving,
+    dependencies: async () => ({ database: await reachable(database) }),
+    metrics: () => metrics.exposition(),
+  });
+  const grpc = grpcServer(served, calls, {
+    maxConnectionAgeMs: settings.maxConnectionAge,
+    graceMs: settings.shutdownGrace,
+  });
+  const http = httpServer(connectListener(served, calls, operations));
+
+  const grpcAddress = await listen("gRPC", grpc, settings.grpcListen);
+  const httpAddress = await listen("HTTP", http, settings.httpListen).catch(async (error) => {
+    await grpc.close(0);
+    throw error;
+  });
+  log.info({ grpc: grpcAddress, http: httpAddress }, "serving");
+  log.warn("there are no keys: everyone who reaches these addresses can change prompts");
+  return {
+    grpcAddress,
+    httpAddress,
+    async close() {
+      serving = false;
+      log.info("stopping");
+      await Promise.all([grpc.close(settings.shutdownGrace), http.close(settings.shutdownGrace)]);
+      await database.close();
+      log.info("stopped");
+    },
+  };
+}
+
+/** Nobody is asked for a key, so only this machine may ask, unless somebody decided otherwise. */
+function refuseOpenDoor({ grpcListen, httpListen, insecure }: Settings): void {
+  if (insecure) return;
+  const description =
+    "is not loopback, and nobody would be asked for a key: everyone who reaches it could change prompts; " +
+    "use 127.0.0.1, or set PROMPTD_INSECURE=true if the network keeps others away";
+  const open = { PROMPTD_GRPC_LISTEN: grpcListen, PROMPTD_HTTP_LISTEN: httpListen };
+  const violations = Object.entries(open)
+    .filter(([, { host }]) => !/^(127\.\d+\.\d+\.\d+|::1|localhost)$/.test(host))
+    .map(([field]) => ({ field, description }));
+  if (violations.length > 0) throw PromptdError.invalid(...violations);
+}
+
+/** Puts the prompts of a folder into a registry that has none. */
+async function seed(registry: PromptSource, folder: string, log: Logger): Promise<void> {
+  const { items } = await registry.listPrompts(SYSTEM, {}, { size: 1 });
+  if (items.length > 0) return;
+  const { files } = await importFolder(folder, {
+    newest: (name) => newestVersion(registry, name),
+    create: async (version) => {
+      requireValidVersion(version);
+      return registry.createVersion(SYSTEM, version);
+    },
+  });
+  for (const file of files) {
+    if (file.outcome === "refused") log.warn({ file: file.path, why: file.why }, "not seeded");
+  }
+  log.info({ folder, files: files.length }, "seeded an empty registry");
+}
+
+async function newestVersion(registry: PromptSource, name: string): Promise<Pointer | undefined> {
+  try {
+    return await registry.find(SYSTEM, name, { label: LATEST_LABEL });
+  } catch (thrown) {
+    if (PromptdError.from(thrown).code === "not_found") return undefined;
+    throw thrown;
+  }
+}
+
+async function reachable(database: Database): Promise<"ok" | string> {
+  try {
+    await database.query(AbortSignal.timeout(DEPENDENCY_TIMEOUT_MS), (db) =>
+      sql`select 1`.execute(db),
+    );
+    return "ok";
+  } catch (thrown) {
+    return PromptdError.from(thrown).message;
+  }
+}
+
+interface Server {
+  listen(host: string, port: number): Promise<number>;
+}
+
+async function listen(
+  what: string,
+  server: Server,
+  { host, port }: ListenAddress,
+): Promise<string> {
+  try {
+    const bound = await server.listen(host, port);
+    return `${host.includes(":") ? `[${host}]` : host}:${bound}`;
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new PromptdError("unavailable", `${what} cannot listen on ${host}:${port}: ${reason}`, {
+      cause,
+    });
+  }
+}

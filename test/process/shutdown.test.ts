@@ -1,0 +1,97 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import * as grpc from "@grpc/grpc-js";
+import { loadSync } from "@grpc/proto-loader";
+import { protoPath } from "grpc-health-check";
+import Libsql from "libsql";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { type ServiceProcess, spawnService } from "../support/process.ts";
+
+let dataDir: string;
+let service: ServiceProcess;
+
+beforeEach(async () => {
+  dataDir = await mkdtemp(join(tmpdir(), "promptd-shutdown-"));
+  service = await spawnService({ PROMPTD_DATA_DIR: dataDir });
+});
+
+afterEach(async () => {
+  await service.stop("SIGKILL");
+  await rm(dataDir, { recursive: true, force: true });
+});
+
+/** The statuses that a health check sees, as they come. */
+function watchHealth(address: string) {
+  const loaded = grpc.loadPackageDefinition(loadSync(protoPath, { enums: String }));
+  const { Health } = (
+    loaded as never as { grpc: { health: { v1: { Health: HealthConstructor } } } }
+  ).grpc.health.v1;
+  const client = new Health(address, grpc.credentials.createInsecure());
+  const stream = client.watch({ service: "promptd.v1.PromptService" });
+  const seen: string[] = [];
+  const waiting: { status: string; resolve: () => void }[] = [];
+  stream.on("data", ({ status }: { status: string }) => {
+    seen.push(status);
+    for (const each of waiting) if (each.status === status) each.resolve();
+  });
+  stream.on("error", () => {});
+  return {
+    until: (status: string) =>
+      new Promise<void>((resolve) => {
+        if (seen.includes(status)) resolve();
+        else waiting.push({ status, resolve });
+      }),
+    close() {
+      stream.cancel();
+      client.close();
+    },
+  };
+}
+
+type HealthConstructor = new (
+  address: string,
+  credentials: grpc.ChannelCredentials,
+) => grpc.Client & {
+  watch(request: { service: string }): grpc.ClientReadableStream<{ status: string }>;
+};
+
+it("on SIGTERM says NOT_SERVING first, lets the calls in flight finish, and exits with 0", async () => {
+  const { prompts } = service;
+  await prompts.createVersion({ name: "p", template: { case: "text", value: "one" } });
+  const health = watchHealth(service.grpcAddress);
+  await health.until("SERVING");
+
+  // Another process holds the write lock, so the call is in flight for as long as we want.
+  const other = new Libsql(join(dataDir, "promptd.db"));
+  other.exec("begin immediate");
+  const inFlight = prompts.createVersion({ name: "p", template: { case: "text", value: "two" } });
+  await prompts.getPrompt({ name: "p", selector: { case: "label", value: "latest" } });
+
+  const stopped = service.stop("SIGTERM");
+  await health.until("NOT_SERVING");
+  health.close();
+  await expect(fetch(`http://${service.httpAddress}/healthz`)).rejects.toThrow();
+
+  other.exec("commit");
+  other.close();
+  expect(await inFlight).toMatchObject({ version: 2, created: true });
+  expect(await stopped).toBe(0);
+  expect(service.log.at(-1)).toMatchObject({ msg: "stopped" });
+});
+
+it("cuts off what does not finish within the grace", async () => {
+  await service.stop();
+  service = await spawnService({ PROMPTD_DATA_DIR: dataDir, PROMPTD_SHUTDOWN_GRACE: "100ms" });
+  const other = new Libsql(join(dataDir, "promptd.db"));
+  other.exec("begin immediate");
+  const inFlight = service.prompts.createVersion({
+    name: "p",
+    template: { case: "text", value: "x" },
+  });
+  const failed = expect(inFlight).rejects.toThrow();
+  await service.prompts.listPrompts({});
+  expect(await service.stop()).toBe(0);
+  await failed;
+  other.close();
+});

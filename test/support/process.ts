@@ -1,0 +1,69 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { type Client, createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import { ChangeService } from "../../gen/promptd/v1/change_service_pb.ts";
+import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
+
+/** `promptd serve` as a process of its own. */
+export interface ServiceProcess {
+  pid: number;
+  grpcAddress: string;
+  httpAddress: string;
+  prompts: Client<typeof PromptService>;
+  changes: Client<typeof ChangeService>;
+  /** Lines of the log, as they were written. */
+  log: Record<string, unknown>[];
+  /** Sends a signal, and answers with the exit code (null: killed) once the process is gone. */
+  stop(signal?: NodeJS.Signals): Promise<number | null>;
+}
+
+/** Starts a service on free ports. Whoever starts it stops it. */
+export async function spawnService(env: Record<string, string>): Promise<ServiceProcess> {
+  const child = spawn(process.execPath, ["--import", "tsx", "src/main.ts", "serve"], {
+    env: {
+      PATH: process.env.PATH,
+      PROMPTD_GRPC_LISTEN: "127.0.0.1:0",
+      PROMPTD_HTTP_LISTEN: "127.0.0.1:0",
+      ...env,
+    },
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  const log: Record<string, unknown>[] = [];
+  const { grpc, http } = await serving(child, log);
+  const transport = createGrpcTransport({ baseUrl: `http://${grpc}` });
+  return {
+    pid: child.pid as number,
+    grpcAddress: grpc,
+    httpAddress: http,
+    prompts: createClient(PromptService, transport),
+    changes: createClient(ChangeService, transport),
+    log,
+    async stop(signal = "SIGTERM") {
+      if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
+      const exited = once(child, "exit");
+      child.kill(signal);
+      await exited;
+      return child.exitCode;
+    },
+  };
+}
+
+function serving(
+  child: ChildProcess,
+  log: Record<string, unknown>[],
+): Promise<{ grpc: string; http: string }> {
+  if (child.stderr === null) throw new Error("expected a pipe");
+  const lines = createInterface({ input: child.stderr });
+  return new Promise((resolve, reject) => {
+    lines.on("line", (line) => {
+      const entry = line.startsWith("{") ? JSON.parse(line) : { msg: line };
+      log.push(entry);
+      if (entry.msg === "serving") resolve({ grpc: entry.grpc, http: entry.http });
+    });
+    child.once("exit", (code) => {
+      reject(new Error(`promptd ended with ${code}:\n${log.map(({ msg }) => msg).join("\n")}`));
+    });
+  });
+}
