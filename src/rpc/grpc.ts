@@ -11,9 +11,9 @@ import {
   type sendUnaryData,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { loadFileDescriptorSetFromBuffer } from "@grpc/proto-loader";
+import { loadFileDescriptorSetFromBuffer, loadSync } from "@grpc/proto-loader";
 import { ReflectionService } from "@grpc/reflection";
-import { HealthImplementation } from "grpc-health-check";
+import { HealthImplementation, protoPath as healthProto } from "grpc-health-check";
 import type { Scope } from "../core/ports.ts";
 import { ANONYMOUS, CallFailure, type Calls, MESSAGE_LIMIT_BYTES, type Served } from "./calls.ts";
 import { statusDetails } from "./status.ts";
@@ -128,7 +128,7 @@ function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** The services' descriptors in the form that the reflection service takes. */
+/** What is served, health included, in the form that the reflection service takes. */
 function packageDefinition(served: readonly Served[]) {
   const files = new Map<string, DescFile>();
   const add = (file: DescFile) => {
@@ -137,5 +137,8 @@ function packageDefinition(served: readonly Served[]) {
   };
   for (const { service } of served) add(service.file);
   const set = create(FileDescriptorSetSchema, { file: [...files.values()].map((f) => f.proto) });
-  return loadFileDescriptorSetFromBuffer(asBuffer(toBinary(FileDescriptorSetSchema, set)));
+  return {
+    ...loadFileDescriptorSetFromBuffer(asBuffer(toBinary(FileDescriptorSetSchema, set))),
+    ...loadSync(healthProto),
+  };
 }

@@ -1,0 +1,66 @@
+import { spawnSync } from "node:child_process";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+/** What the linter must refuse, wherever a file of the folder imports it. */
+const FORBIDDEN: [folder: string, imported: string][] = [
+  ["src/core", "kysely"],
+  ["src/core", "ioredis"],
+  ["src/core", "langfuse"],
+  ["src/core", "../../gen/promptd/v1/prompt_pb.ts"],
+  ["src/core", "../store/registry.ts"],
+  ["src/core", "../rpc/convert.ts"],
+  ["src/core/template", "../../rpc/convert.ts"],
+  ["src/files", "../store/registry.ts"],
+  ["src/store", "../cache/memory.ts"],
+  ["src/store", "../rpc/convert.ts"],
+  ["src/cache", "../store/registry.ts"],
+  ["src/telemetry", "../http/routes.ts"],
+  ["src/rpc", "../store/registry.ts"],
+  ["src/rpc", "../runtime.ts"],
+  ["src/http", "../rpc/connect.ts"],
+  ["src/cli", "../core/resolver.ts"],
+];
+
+const ALLOWED: [folder: string, imported: string][] = [
+  ["src/core", "node:crypto"],
+  ["src/core/template", "../errors.ts"],
+  ["src/store", "../core/ports.ts"],
+  ["src/rpc", "../../gen/promptd/v1/prompt_pb.ts"],
+  ["src/cli", "../runtime.ts"],
+];
+
+let project: string;
+
+beforeAll(async () => {
+  project = await mkdtemp(join(tmpdir(), "promptd-layers-"));
+  const rules = JSON.parse(await readFile("biome.json", "utf8"));
+  await writeFile(join(project, "biome.json"), JSON.stringify({ ...rules, vcs: {} }));
+});
+
+afterAll(() => rm(project, { recursive: true }));
+
+async function lintComplains(folder: string, imported: string): Promise<boolean> {
+  const file = join(project, folder, "probe.ts");
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, `import * as probe from "${imported}";\nexport { probe };\n`);
+  const args = ["lint", "--only=style/noRestrictedImports", file];
+  const { status, stderr } = spawnSync(resolve("node_modules/.bin/biome"), args, {
+    cwd: project,
+    encoding: "utf8",
+  });
+  if (status !== 0) expect(stderr).toContain("noRestrictedImports");
+  return status !== 0;
+}
+
+describe("the linter", () => {
+  it.each(FORBIDDEN)("refuses in %s an import of %s", async (folder, imported) => {
+    expect(await lintComplains(folder, imported)).toBe(true);
+  });
+
+  it.each(ALLOWED)("allows in %s an import of %s", async (folder, imported) => {
+    expect(await lintComplains(folder, imported)).toBe(false);
+  });
+});

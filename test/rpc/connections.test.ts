@@ -1,0 +1,134 @@
+import http2 from "node:http2";
+import { join } from "node:path";
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { createConnectTransport } from "@connectrpc/connect-node";
+import * as grpc from "@grpc/grpc-js";
+import { loadSync } from "@grpc/proto-loader";
+import Libsql from "libsql";
+import { afterEach, describe, expect, it } from "vitest";
+import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { startService, type TestService } from "../support/service.ts";
+
+let service: TestService;
+
+afterEach(() => service.close());
+
+describe("a caller that gives up", () => {
+  const version = { name: "p", template: { case: "text" as const, value: "late" } };
+
+  /** Runs while another process keeps the registry from writing. */
+  async function whileLocked<Result>(work: () => Promise<Result>): Promise<Result> {
+    const other = new Libsql(join(service.dataDir, "promptd.db"));
+    other.exec("begin immediate");
+    try {
+      return await work();
+    } finally {
+      other.exec("rollback");
+      other.close();
+    }
+  }
+
+  it.each(["gRPC", "Connect"])(
+    "on %s leaves nothing behind that would be done later",
+    async (transport) => {
+      service = await startService();
+      const baseUrl = `http://127.0.0.1:${service.httpPort}`;
+      const prompts =
+        transport === "gRPC"
+          ? service.prompts
+          : createClient(PromptService, createConnectTransport({ baseUrl, httpVersion: "1.1" }));
+      const codes = await whileLocked(async () => {
+        const late = await prompts
+          .createVersion(version, { timeoutMs: 100 })
+          .catch(ConnectError.from);
+        const controller = new AbortController();
+        const canceled = prompts.createVersion(version, { signal: controller.signal });
+        controller.abort();
+        return [late, await canceled.catch(ConnectError.from)].map((e) => (e as ConnectError).code);
+      });
+      expect(codes).toEqual([Code.DeadlineExceeded, Code.Canceled]);
+
+      // Writes are done in turn, so what was asked for before would be done by now.
+      await service.prompts.createVersion({ ...version, name: "other" });
+      const { changes } = await service.changes.listChanges({});
+      expect(changes.map(({ name }) => name)).toEqual(["other"]);
+    },
+  );
+});
+
+it("asks gRPC clients to connect anew after the maximum age", async () => {
+  service = await startService({ PROMPTD_MAX_CONNECTION_AGE: "100ms" });
+  const session = http2.connect(`http://127.0.0.1:${service.grpcPort}`);
+  const code = await new Promise((resolve) => session.once("goaway", resolve));
+  expect(code).toBe(http2.constants.NGHTTP2_NO_ERROR);
+  // A client that connects anew does not notice.
+  expect((await service.prompts.listPrompts({})).prompts).toEqual([]);
+});
+
+describe("the standard services", () => {
+  it("tell the contract to clients that have none", async () => {
+    service = await startService();
+    const loaded = grpc.loadPackageDefinition(
+      loadSync("node_modules/@grpc/reflection/build/proto/grpc/reflection/v1/reflection.proto", {}),
+    );
+    const { ServerReflection } = (loaded as never as ReflectionPackage).grpc.reflection.v1;
+    const address = `127.0.0.1:${service.grpcPort}`;
+    const client = new ServerReflection(address, grpc.credentials.createInsecure());
+    const stream = client.serverReflectionInfo();
+    const ask = (question: object) =>
+      new Promise<ReflectionAnswer>((resolve, reject) => {
+        stream.once("data", resolve);
+        stream.once("error", reject);
+        stream.write(question);
+      });
+    const { listServicesResponse } = await ask({ listServices: "" });
+    expect(listServicesResponse?.service.map(({ name }) => name)).toEqual(
+      expect.arrayContaining([
+        "promptd.v1.PromptService",
+        "promptd.v1.ChangeService",
+        "grpc.health.v1.Health",
+      ]),
+    );
+    const symbol = { fileContainingSymbol: "promptd.v1.PromptService.GetPrompt" };
+    const { fileDescriptorResponse } = await ask(symbol);
+    expect(fileDescriptorResponse?.fileDescriptorProto.length).toBeGreaterThan(0);
+    stream.end();
+    client.close();
+  });
+
+  it("tell operators about the process", async () => {
+    service = await startService();
+    const base = `http://127.0.0.1:${service.httpPort}`;
+    expect(await (await fetch(`${base}/healthz`)).json()).toEqual({ status: "ok" });
+    expect(await (await fetch(`${base}/readyz`)).json()).toEqual({
+      status: "ready",
+      dependencies: { database: "ok" },
+    });
+    await service.prompts.getPrompt({ name: "nope" }).catch(() => {});
+    const metrics = await (await fetch(`${base}/metrics`)).text();
+    expect(metrics).toContain(
+      'promptd_calls_total{rpc="PromptService/GetPrompt",transport="grpc",code="NOT_FOUND"} 1',
+    );
+    expect((await fetch(`${base}/nope`)).status).toBe(404);
+  });
+});
+
+type ReflectionPackage = {
+  grpc: {
+    reflection: {
+      v1: {
+        ServerReflection: new (
+          address: string,
+          credentials: grpc.ChannelCredentials,
+        ) => grpc.Client & {
+          serverReflectionInfo(): grpc.ClientDuplexStream<object, ReflectionAnswer>;
+        };
+      };
+    };
+  };
+};
+
+interface ReflectionAnswer {
+  listServicesResponse?: { service: { name: string }[] };
+  fileDescriptorResponse?: { fileDescriptorProto: Buffer[] };
+}
