@@ -33,15 +33,12 @@ export async function exportFolder(
   if (options.json) {
     terminal.out(jsonDocument({ prompts: exported }));
   } else {
-    if (refused.length > 0) {
-      terminal.err(
-        table(
-          ["REFUSED", "WHY"],
-          refused.map(({ name, why }) => [name, why]),
-        ),
-      );
-    }
-    terminal.out(`${summary(exported)}\n`);
+    const rows = exported.map((prompt) => [
+      prompt.outcome,
+      prompt.name,
+      prompt.outcome === "refused" ? prompt.why : prompt.path,
+    ]);
+    terminal.out(`${table(["OUTCOME", "PROMPT", ""], rows)}\n${summary(exported)}\n`);
   }
   if (refused.length > 0) {
     throw new PromptdError("refused", `${refused.length} of ${exported.length} prompts refused`);

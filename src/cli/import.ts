@@ -31,15 +31,7 @@ export async function importPrompts(
   if (options.json) {
     terminal.out(jsonDocument(report));
   } else {
-    if (refused.length > 0) {
-      terminal.err(
-        table(
-          ["REFUSED", "WHY"],
-          refused.map(({ path, why }) => [path, why]),
-        ),
-      );
-    }
-    terminal.out(`${summary(report)}\n`);
+    terminal.out(`${outcomes(report)}\n${summary(report)}\n`);
   }
   if (refused.length > 0) {
     throw new PromptdError("refused", `${refused.length} of ${report.files.length} files refused`);
@@ -67,6 +59,16 @@ function importInto({ prompts }: Service): ImportTarget {
       });
     },
   };
+}
+
+function outcomes({ files, ignored }: ImportReport): string {
+  const rows = files.map((file) => [
+    file.outcome,
+    file.path,
+    file.outcome === "refused" ? file.why : `version ${file.version}`,
+  ]);
+  const passedOver = ignored.map(({ path, why }) => ["ignored", path, why]);
+  return table(["OUTCOME", "FILE", ""], [...rows, ...passedOver]);
 }
 
 /** `created 225, unchanged 0, refused 0, ignored 1` */
