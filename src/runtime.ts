@@ -12,7 +12,6 @@ import { requireValidVersion } from "./core/new-version.ts";
 import type { PromptSource } from "./core/ports.ts";
 import { LATEST_LABEL, type Pointer } from "./core/prompt.ts";
 import { type Answer, Resolver } from "./core/resolver.ts";
-import { importFolder } from "./files/import.ts";
 import { operationRoutes } from "./http/routes.ts";
 import { httpServer } from "./http/server.ts";
 import { Calls, serve } from "./rpc/calls.ts";
@@ -126,6 +125,8 @@ function refuseOpenDoor({ grpcListen, httpListen, insecure }: Settings): void {
 async function seed(registry: PromptSource, folder: string, log: Logger): Promise<void> {
   const { items } = await registry.listPrompts(SYSTEM, {}, { size: 1 });
   if (items.length > 0) return;
+  // Loaded when it is needed: it brings a YAML parser.
+  const { importFolder } = await import("./files/import.ts");
   const { files } = await importFolder(folder, {
     newest: (name) => newestVersion(registry, name),
     create: async (version) => {

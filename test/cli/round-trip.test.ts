@@ -15,7 +15,8 @@ const PROMPTS: Record<string, string> = {
   "no-final-newline.md": "INPUT:",
   "windows.md": "# One\r\n\r\n- two\r\n",
   "json.md": 'Answer as {"a": {"b": [{"c": "{{c}}"}]}}, {{{{}}}} and {"open": {{\n',
-  "code.md": "\u0024{a} #{b} <%= c %> {% raw %}{{base64('hello')}}{% endraw %} `$(d)` \\n %s {0} {}\n",
+  "code.md":
+    "\u0024{a} #{b} <%= c %> {% raw %}{{base64('hello')}}{% endraw %} `$(d)` \\n %s {0} {}\n",
   "nuclei.md":
     '{{BaseURL}}/{{to_lower(rand_base(5))}}?q={{interactsh-url}}\n{{generate_jwt(json, \\"{{alg}}\\")}}\n',
   "vue.md": "<h1 v-if=\"a\">{{ theme.label || 'Appearance' }}</h1>\n---\n---\n",
