@@ -82,7 +82,7 @@ async function serveOn(database: Database, settings: Settings, log: Logger): Pro
     dependencies: async () => ({ database: await reachable(database) }),
     metrics: () => metrics.exposition(),
   });
-  const grpc = grpcServer(served, calls, {
+  const grpc = grpcServer(served, calls, log, {
     maxConnectionAgeMs: settings.maxConnectionAge,
     graceMs: settings.shutdownGrace,
   });

@@ -9,11 +9,13 @@ import {
   type ServerUnaryCall,
   type ServiceDefinition,
   type sendUnaryData,
+  setLogger,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { loadFileDescriptorSetFromBuffer, loadSync } from "@grpc/proto-loader";
 import { ReflectionService } from "@grpc/reflection";
 import { HealthImplementation, protoPath as healthProto } from "grpc-health-check";
+import type { Logger } from "pino";
 import type { Scope } from "../core/ports.ts";
 import { ANONYMOUS, CallFailure, type Calls, MESSAGE_LIMIT_BYTES, type Served } from "./calls.ts";
 import { statusDetails } from "./status.ts";
@@ -28,11 +30,18 @@ export interface GrpcServer {
   close(graceMs: number): Promise<void>;
 }
 
+/** @param log takes what grpc-js has to say, which would else go to the console */
 export function grpcServer(
   served: readonly Served[],
   calls: Calls,
+  log: Logger,
   options: { maxConnectionAgeMs: number; graceMs: number },
 ): GrpcServer {
+  setLogger({
+    error: (message) => log.warn(String(message)),
+    info: (message) => log.info(String(message)),
+    debug: (message) => log.debug(String(message)),
+  });
   const server = new Server({
     "grpc.max_receive_message_length": MESSAGE_LIMIT_BYTES,
     "grpc.max_send_message_length": -1,
