@@ -6,18 +6,15 @@ import { loadSync } from "@grpc/proto-loader";
 import { protoPath } from "grpc-health-check";
 import Libsql from "libsql";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { type ServiceProcess, spawnService } from "../support/process.ts";
+import { spawnService } from "../support/process.ts";
 
 let dataDir: string;
-let service: ServiceProcess;
 
 beforeEach(async () => {
   dataDir = await mkdtemp(join(tmpdir(), "promptd-shutdown-"));
-  service = await spawnService({ PROMPTD_DATA_DIR: dataDir });
 });
 
 afterEach(async () => {
-  await service.stop("SIGKILL");
   await rm(dataDir, { recursive: true, force: true });
 });
 
@@ -57,6 +54,7 @@ type HealthConstructor = new (
 };
 
 it("on SIGTERM says NOT_SERVING first, lets the calls in flight finish, and exits with 0", async () => {
+  const service = await spawnService({ PROMPTD_DATA_DIR: dataDir });
   const { prompts } = service;
   await prompts.createVersion({ name: "p", template: { case: "text", value: "one" } });
   const health = watchHealth(service.grpcAddress);
@@ -81,8 +79,8 @@ it("on SIGTERM says NOT_SERVING first, lets the calls in flight finish, and exit
 });
 
 it("cuts off what does not finish within the grace", async () => {
-  await service.stop();
-  service = await spawnService({ PROMPTD_DATA_DIR: dataDir, PROMPTD_SHUTDOWN_GRACE: "100ms" });
+  const env = { PROMPTD_DATA_DIR: dataDir, PROMPTD_SHUTDOWN_GRACE: "100ms" };
+  const service = await spawnService(env);
   const other = new Libsql(join(dataDir, "promptd.db"));
   other.exec("begin immediate");
   const inFlight = service.prompts.createVersion({

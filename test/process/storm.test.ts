@@ -20,15 +20,12 @@ type Acknowledged =
   | { kind: "labels"; revision: bigint; label: string; version: number };
 
 let dataDir: string;
-let services: ServiceProcess[];
 
 beforeEach(async () => {
   dataDir = await mkdtemp(join(tmpdir(), "promptd-storm-"));
-  services = [];
 });
 
 afterEach(async () => {
-  await Promise.all(services.map((service) => service.stop("SIGKILL")));
   await rm(dataDir, { recursive: true, force: true });
 });
 
@@ -47,7 +44,6 @@ describe.each([
   async function startTwo(): Promise<[ServiceProcess, ServiceProcess]> {
     const env = { PROMPTD_DATABASE_URL: await url() };
     const pair = await Promise.all([spawnService(env), spawnService(env)]);
-    services.push(...pair);
     await pair[0].prompts.createVersion({
       name: NAME,
       template: { case: "text", value: textOf("first") },

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { type Client, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
+import { onTestFinished } from "vitest";
 import { ChangeService } from "../../gen/promptd/v1/change_service_pb.ts";
 import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
 
@@ -19,7 +20,7 @@ export interface ServiceProcess {
   stop(signal?: NodeJS.Signals): Promise<number | null>;
 }
 
-/** Starts a service on free ports. Whoever starts it stops it. */
+/** Starts a service on free ports. It is killed with the test, if it still runs then. */
 export async function spawnService(env: Record<string, string>): Promise<ServiceProcess> {
   const child = spawn(process.execPath, ["--import", "tsx", "src/main.ts", "serve"], {
     env: {
@@ -31,6 +32,7 @@ export async function spawnService(env: Record<string, string>): Promise<Service
     stdio: ["ignore", "ignore", "pipe"],
   });
   const log: Record<string, unknown>[] = [];
+  onTestFinished(() => void child.kill("SIGKILL"));
   const { grpc, http } = await serving(child, log);
   const transport = createGrpcTransport({ baseUrl: `http://${grpc}` });
   return {
