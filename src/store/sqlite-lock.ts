@@ -46,7 +46,7 @@ function isLocked(error: unknown): boolean {
 
 /** The file, its disk or its permissions: what an operator can see to. */
 const UNUSABLE =
-  /^(SQLITE_(IOERR|FULL|READONLY|CANTOPEN|CORRUPT|NOTADB|PERM|PROTOCOL)|EACCES|EPERM|EROFS|ENOSPC|EIO|ENOTDIR|EISDIR)/;
+  /^(SQLITE_(IOERR|FULL|READONLY|CANTOPEN|CORRUPT|NOTADB|PERM|PROTOCOL)|EACCES|EPERM|EROFS|ENOSPC|EIO|ENOENT|EEXIST|ENOTDIR|EISDIR)/;
 
 /** `unavailable` for a fault of the file, its disk or its permissions; anything else as it is. */
 export function translated(error: unknown, path: string): unknown {

@@ -28,6 +28,12 @@ export function compositionRules(subject: Subject): void {
     expect(await bench.changes()).toHaveLength(1);
   });
 
+  it("refuses tens of thousands of different tags like any other", async () => {
+    const { bench } = subject;
+    const tags = Array.from({ length: 20_000 }, (_, index) => include(`c${index}`, { version: 1 }));
+    expect((await failure(bench.create("p", tags.join("")))).code).toBe("refused");
+  });
+
   it("looks for what is included in the same project only", async () => {
     const { bench } = subject;
     await bench.create("header", "Hi", { labels: ["production"] });
