@@ -9,7 +9,7 @@ import { LIMITS } from "./validate.ts";
 export const MAX_COMPOSITION_DEPTH = 5;
 
 /** Different versions that one prompt may be composed of, itself aside. */
-export const MAX_COMPONENTS = 100;
+export const MAX_COMPONENTS = LIMITS.compositionTags;
 
 /** UTF-8 of a composed template, roles included: as much as one may hold that is not composed. */
 const MAX_COMPOSED_BYTES = LIMITS.templateBytes;

@@ -47,7 +47,7 @@ export class PromptdError extends Error {
     this.violations = options.violations ?? [];
   }
 
-  /** An `invalid` error about one or more fields. */
+  /** An `invalid` error about one or more fields; `Violations` gathers them. */
   static invalid(...violations: Violation[]): PromptdError {
     const message = violations.map((v) => `${v.field}: ${v.description}`).join("; ");
     return new PromptdError("invalid", message, { violations });
@@ -59,5 +59,22 @@ export class PromptdError extends Error {
     return new PromptdError("internal", "internal error; the server's log has the cause", {
       cause: thrown,
     });
+  }
+}
+
+/** More than anybody reads; a request can hold millions of wrong things. */
+const MOST_VIOLATIONS = 100;
+
+/** Gathers what is wrong with a request, so that one error names all of it. */
+export class Violations {
+  readonly #violations: Violation[] = [];
+
+  add(field: string, description: string): void {
+    if (this.#violations.length < MOST_VIOLATIONS) this.#violations.push({ field, description });
+  }
+
+  /** @throws invalid naming the first hundred, if there is any */
+  throwIfAny(): void {
+    if (this.#violations.length > 0) throw PromptdError.invalid(...this.#violations);
   }
 }

@@ -1,6 +1,7 @@
+import { compositionTags } from "./composition.ts";
 import type { NewVersion } from "./ports.ts";
 import { parseBody } from "./template/template.ts";
-import { Validator } from "./validate.ts";
+import { LIMITS, Validator } from "./validate.ts";
 
 /**
  * Whether a version keeps the limits of the contract and can be parsed; what
@@ -15,6 +16,8 @@ export function requireValidVersion(version: NewVersion): void {
   validator.labels(version.labels);
   validator.tags(version.tags ?? []);
   validator.message(version.commitMessage, "commit_message");
+  const tags = new Set(compositionTags(version.body).map(({ raw }) => raw));
+  validator.count(tags.size, LIMITS.compositionTags, "template");
   validator.done();
   parseBody(version.body);
 }

@@ -136,7 +136,12 @@ function cacheKey(scope: Scope, { name, selector, raw }: Question): string {
   return [scope.project, raw ? "raw" : "", selected, name].join("\u0000");
 }
 
-/** Strings take up to two bytes a unit; the template is held again parsed, and encoded for the wire. */
-function approximateBytes({ version }: Answer): number {
-  return 2048 + 4 * JSON.stringify(version.body).length;
+/**
+ * What an answer may come to hold: its text as one or two bytes a unit, again
+ * encoded for the wire, and again in segments, of which every `{` may begin one.
+ */
+function approximateBytes({ version, parts }: Answer): number {
+  const text = JSON.stringify(version.body);
+  const braces = text.split("{").length;
+  return 2048 + 4 * text.length + 128 * braces + 512 * parts.length;
 }

@@ -44,6 +44,8 @@ describe("names", () => {
     "<b>x</b>",
     "a\nb",
     "a\u0000b",
+    "a\u0085b",
+    "<".repeat(500_000),
     "\ud800",
     "n".repeat(LIMITS.nameBytes + 1),
     "ü".repeat(LIMITS.nameBytes / 2 + 1),
@@ -54,25 +56,25 @@ describe("names", () => {
 
 describe("labels", () => {
   it.each(["a", "v1.4.0", "a_b-c.d", "3", "l".repeat(36)])("takes %j", (label) => {
-    expect(complaints((v) => v.labels([label], "labels"))).toEqual([]);
+    expect(complaints((v) => v.labels([label]))).toEqual([]);
   });
 
   it.each(["", "A", "a b", "ü", "l".repeat(37), "a\n"])("refuses %j", (label) => {
-    expect(complaints((v) => v.labels([label], "labels"))).toEqual(["labels[0]"]);
+    expect(complaints((v) => v.labels([label]))).toEqual(["labels[0]"]);
   });
 
   it("keeps latest to itself, but lets callers ask for it", () => {
-    expect(complaints((v) => v.moves(["latest"]))).toEqual(["moves[0]"]);
+    expect(complaints((v) => v.moves(["latest"]))).toEqual(["moves[0].label"]);
     expect(complaints((v) => v.labels(["latest"]))).toEqual([]);
     expect(complaints((v) => v.label("latest", "label"))).toEqual([]);
   });
 
   it("takes each label once, and at most a hundred", () => {
     expect(complaints((v) => v.moves([]))).toEqual(["moves"]);
-    expect(complaints((v) => v.labels(["a", "b", "a"], "labels"))).toEqual(["labels"]);
+    expect(complaints((v) => v.labels(["a", "b", "a"]))).toEqual(["labels"]);
     const labels = Array.from({ length: 101 }, (_, index) => `l${index}`);
-    expect(complaints((v) => v.labels(labels.slice(1), "labels"))).toEqual([]);
-    expect(complaints((v) => v.labels(labels, "labels"))).toEqual(["labels"]);
+    expect(complaints((v) => v.labels(labels.slice(1)))).toEqual([]);
+    expect(complaints((v) => v.labels(labels))).toEqual(["labels"]);
   });
 });
 
@@ -175,6 +177,24 @@ describe("bodies", () => {
       "p.messages[0].role",
     ]);
   });
+});
+
+it("lets a folder have the name that no prompt may have", () => {
+  expect(complaints((v) => v.folder("new"))).toEqual([]);
+  for (const folder of ["", "a/", "a|b", "x".repeat(513)]) {
+    expect(complaints((v) => v.folder(folder))).toContain("folder");
+  }
+});
+
+it("does not look closer at what is too many, nor keep more than anybody reads", () => {
+  const many = Array(300_000).fill("");
+  expect(complaints((v) => v.labels(many))).toEqual(["labels"]);
+  expect(complaints((v) => v.moves(many))).toEqual(["moves"]);
+  expect(complaints((v) => v.tags(many))).toEqual(["tags"]);
+  const noted = complaints((v) => {
+    for (const field of many) v.require(false, field, "wrong");
+  });
+  expect(noted).toHaveLength(100);
 });
 
 it("names everything that is wrong at once", () => {

@@ -5,7 +5,7 @@
  */
 
 import { canonicalJson } from "./content-hash.ts";
-import { PromptdError, type Violation } from "./errors.ts";
+import { Violations } from "./errors.ts";
 import { type ChatMessage, type JsonValue, LATEST_LABEL, type PromptBody } from "./prompt.ts";
 
 const KIB = 1024;
@@ -19,14 +19,17 @@ export const LIMITS = {
   templateBytes: KIB * KIB,
   chatItems: 1000,
   roleBytes: 64,
-  configBytes: 256 * KIB,
+  configBytes: 128 * KIB,
   /** Of config and of variables: Protobuf decoders give up at about twice that. */
   jsonDepth: 32,
   tags: 50,
   tagCharacters: 100,
   /** Labels or moves in one request. */
   labelsPerRequest: 100,
-  placeholderMessages: 10_000,
+  /** For one placeholder, and in one output. */
+  chatMessages: 10_000,
+  /** Different composition tags of one version. */
+  compositionTags: 100,
   deletedVersions: 1000,
   batch: 100,
   pageSize: 200,
@@ -35,35 +38,36 @@ export const LIMITS = {
 const DEFAULT_PAGE_SIZE = 50;
 const RESERVED_NAMES = new Set(["new", "metrics", "prompt-detail"]);
 const LABEL = /^[a-z0-9_\-.]+$/;
-const HTML_TAG = /<[^>]*>/;
-const CONTROL = /[\u0000-\u001f\u007f]/;
+const HTML_TAG = /<[^<>]*>/;
+const CONTROL = /\p{Cc}/u;
 
-/** Collects what is wrong with a request, so that one answer names all of it. */
+/**
+ * Checks a request. What is too long or too many is not looked at any closer, so
+ * that a check takes time in proportion to the limit and not to the request.
+ */
 export class Validator {
-  readonly #violations: Violation[] = [];
+  readonly #violations = new Violations();
 
-  /** Notes a violation unless the rule holds. */
-  require(holds: boolean, field: string, description: string): void {
-    if (!holds) this.#violations.push({ field, description });
+  /** Notes a violation unless the rule holds, and tells whether it does. */
+  require(holds: boolean, field: string, description: string): boolean {
+    if (!holds) this.#violations.add(field, description);
+    return holds;
   }
 
-  /** @throws invalid naming every violation noted so far */
+  /** @throws invalid naming the violations noted so far */
   done(): void {
-    if (this.#violations.length > 0) throw PromptdError.invalid(...this.#violations);
+    this.#violations.throwIfAny();
   }
 
   /** A prompt name, which may hold folders: `support/triage`. */
   name(name: string, field = "name"): void {
-    const require = (holds: boolean, description: string) =>
-      this.require(holds, field, description);
-    require(name !== "", "expected the name of a prompt");
-    this.#bytes(name, LIMITS.nameBytes, field);
-    require(!CONTROL.test(name) &&
-      name.isWellFormed(), "must not hold a control character or a broken surrogate");
-    require(!name.includes("|"), "must not hold |");
-    require(!/^\/|\/$|\/\//.test(name), "must not start or end with / or hold //");
-    require(!HTML_TAG.test(name), "must not hold an HTML tag");
-    require(!RESERVED_NAMES.has(name), "is reserved");
+    this.#path(name, field, "expected the name of a prompt");
+    this.require(!RESERVED_NAMES.has(name), field, "is reserved");
+  }
+
+  /** What stands before a `/` in names. */
+  folder(folder: string, field = "folder"): void {
+    this.#path(folder, field, "expected a folder");
   }
 
   label(label: string, field: string): void {
@@ -75,22 +79,25 @@ export class Validator {
   }
 
   /** Labels to put on a new version, each once; `latest` comes to it by itself. */
-  labels(labels: readonly string[], field = "labels"): void {
-    this.count(labels.length, LIMITS.labelsPerRequest, field);
+  labels(labels: readonly string[]): void {
+    if (!this.count(labels.length, LIMITS.labelsPerRequest, "labels")) return;
     labels.forEach((label, index) => {
-      this.label(label, `${field}[${index}]`);
+      this.label(label, `labels[${index}]`);
     });
-    this.require(new Set(labels).size === labels.length, field, "expected each label once");
+    this.require(new Set(labels).size === labels.length, "labels", "expected each label once");
   }
 
   /** Labels to move: at least one, each once, and not `latest`. */
   moves(labels: readonly string[]): void {
     this.require(labels.length > 0, "moves", "expected at least 1");
-    this.labels(labels, "moves");
-    const held = "latest is kept on the newest version by promptd";
+    if (!this.count(labels.length, LIMITS.labelsPerRequest, "moves")) return;
     labels.forEach((label, index) => {
-      this.require(label !== LATEST_LABEL, `moves[${index}]`, held);
+      const field = `moves[${index}].label`;
+      this.label(label, field);
+      const held = "latest is kept on the newest version by promptd";
+      this.require(label !== LATEST_LABEL, field, held);
     });
+    this.require(new Set(labels).size === labels.length, "moves", "expected each label once");
   }
 
   version(version: number, field: string): void {
@@ -104,7 +111,7 @@ export class Validator {
 
   /** A reason or commit message. */
   message(message: string, field: string): void {
-    this.#characters(message, LIMITS.messageCharacters, field);
+    if (!this.#characters(message, LIMITS.messageCharacters, field)) return;
     this.require(
       !message.includes("\u0000") && message.isWellFormed(),
       field,
@@ -113,17 +120,15 @@ export class Validator {
   }
 
   tags(tags: readonly string[]): void {
-    this.count(tags.length, LIMITS.tags, "tags");
+    if (!this.count(tags.length, LIMITS.tags, "tags")) return;
     tags.forEach((tag, index) => {
-      const field = `tags[${index}]`;
-      this.require(tag !== "", field, "must not be empty");
-      this.#characters(tag, LIMITS.tagCharacters, field);
-      this.require(
-        !CONTROL.test(tag) && tag.isWellFormed(),
-        field,
-        "must not hold a control character or a broken surrogate",
-      );
+      this.tag(tag, `tags[${index}]`);
     });
+  }
+
+  tag(tag: string, field: string): void {
+    this.require(tag !== "", field, "must not be empty");
+    if (this.#characters(tag, LIMITS.tagCharacters, field)) this.#printable(tag, field);
   }
 
   /** The limits of a body; whether its templates parse is `parseBody`'s to tell. */
@@ -134,7 +139,7 @@ export class Validator {
     } else {
       const { template } = body;
       const holds = template.length >= 1 && template.length <= LIMITS.chatItems;
-      this.require(holds, "chat.items", `expected 1 to ${LIMITS.chatItems} items`);
+      if (!this.require(holds, "chat.items", `expected 1 to ${LIMITS.chatItems} items`)) return;
       let bytes = 0;
       template.forEach((item, index) => {
         if (item.type === "placeholder") return;
@@ -153,7 +158,7 @@ export class Validator {
 
   /** Messages that a caller puts in for a placeholder. */
   placeholderMessages(messages: readonly ChatMessage[], field: string): void {
-    this.count(messages.length, LIMITS.placeholderMessages, field);
+    if (!this.count(messages.length, LIMITS.chatMessages, field)) return;
     messages.forEach((message, index) => {
       this.#chatMessage(message, `${field}.messages[${index}]`);
     });
@@ -162,12 +167,11 @@ export class Validator {
   /** A JSON value: bounded in depth, without broken surrogates. Tells whether it is so. */
   json(value: JsonValue, field: string): boolean {
     const problem = jsonProblem(value, LIMITS.jsonDepth);
-    this.require(problem === undefined, field, problem ?? "");
-    return problem === undefined;
+    return this.require(problem === undefined, field, problem ?? "");
   }
 
-  count(count: number, most: number, field: string): void {
-    this.require(count <= most, field, `expected at most ${most}, found ${count}`);
+  count(count: number, most: number, field: string): boolean {
+    return this.require(count <= most, field, `expected at most ${most}, found ${count}`);
   }
 
   /** A page size as asked for; 0 stands for the default. */
@@ -184,15 +188,30 @@ export class Validator {
     this.require(wellFormed, `${field}.content`, "must not hold a broken surrogate");
   }
 
-  #bytes(text: string, most: number, field: string): void {
-    const bytes = Buffer.byteLength(text);
-    this.require(bytes <= most, field, `expected at most ${most} bytes, found ${bytes}`);
+  #path(path: string, field: string, expected: string): void {
+    this.require(path !== "", field, expected);
+    if (!this.#bytes(path, LIMITS.nameBytes, field)) return;
+    this.#printable(path, field);
+    this.require(!path.includes("|"), field, "must not hold |");
+    const slashes = /^\/|\/$|\/\//.test(path);
+    this.require(!slashes, field, "must not start or end with / or hold //");
+    this.require(!HTML_TAG.test(path), field, "must not hold an HTML tag");
   }
 
-  #characters(text: string, most: number, field: string): void {
+  #printable(text: string, field: string): void {
+    const description = "must not hold a control character or a broken surrogate";
+    this.require(!CONTROL.test(text) && text.isWellFormed(), field, description);
+  }
+
+  #bytes(text: string, most: number, field: string): boolean {
+    const bytes = Buffer.byteLength(text);
+    return this.require(bytes <= most, field, `expected at most ${most} bytes, found ${bytes}`);
+  }
+
+  #characters(text: string, most: number, field: string): boolean {
     // A code point takes at most two units, so most texts need no counting.
     const holds = text.length <= most || (text.length <= 2 * most && [...text].length <= most);
-    this.require(holds, field, `expected at most ${most} characters`);
+    return this.require(holds, field, `expected at most ${most} characters`);
   }
 }
 

@@ -219,7 +219,8 @@ export type CompileRequest = Message<"promptd.v1.CompileRequest"> & {
   /**
    * A string is inserted as it is, any other value as RFC 8785 JSON; null
    * counts as missing. A value is never parsed for tags. A name with dots that
-   * is no key by itself is looked up in nested objects. At most 32 levels deep.
+   * is no key by itself is looked up in nested objects. At most 32 levels deep;
+   * the key __proto__ is not seen.
    *
    * @generated from field: google.protobuf.Struct variables = 5;
    */
@@ -246,7 +247,7 @@ export const CompileRequestSchema: GenMessage<CompileRequest> = /*@__PURE__*/
   messageDesc(file_promptd_v1_prompt_service, 6);
 
 /**
- * At most 3 MiB of text; a larger result is INVALID_ARGUMENT.
+ * At most 3 MiB of text and 10000 messages; a larger result is INVALID_ARGUMENT.
  *
  * @generated from message promptd.v1.CompileResponse
  */
@@ -443,7 +444,8 @@ export type CreateVersionRequest = Message<"promptd.v1.CreateVersionRequest"> & 
   name: string;
 
   /**
-   * At most 1 MiB; for chat, all roles and contents together.
+   * At most 1 MiB, for chat all roles and contents together; at most 100
+   * different composition tags.
    *
    * @generated from oneof promptd.v1.CreateVersionRequest.template
    */
@@ -467,7 +469,8 @@ export type CreateVersionRequest = Message<"promptd.v1.CreateVersionRequest"> & 
   format: TemplateFormat;
 
   /**
-   * Any JSON value of at most 256 KiB, 32 levels deep; left out, it is {}.
+   * Any JSON value of at most 128 KiB, 32 levels deep; left out, it is {}.
+   * The key __proto__ is refused.
    *
    * @generated from field: google.protobuf.Value config = 5;
    */
@@ -801,7 +804,8 @@ export const MissingVariablesSchema: GenEnum<MissingVariables> = /*@__PURE__*/
  *   - a label matches ^[a-z0-9_\-.]+$ and has at most 36 characters;
  *   - a user id has at most 1 KiB;
  *   - a reason or commit message has at most 500 characters.
- * A request larger than 4 MiB is RESOURCE_EXHAUSTED.
+ * A prompt has at most 10000 labels. It includes at most 100 other versions, 5
+ * levels deep, and stays within 1 MiB with them. A request larger than 4 MiB is RESOURCE_EXHAUSTED.
  *
  * Other errors: NOT_FOUND tells whether the prompt, the version or the label
  * is missing, and what exists; ABORTED, an expected revision or version did not

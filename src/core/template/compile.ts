@@ -1,12 +1,14 @@
 import { canonicalJson } from "../content-hash.ts";
-import { PromptdError, type Violation } from "../errors.ts";
+import { PromptdError, Violations } from "../errors.ts";
 import type { ChatMessage, JsonValue } from "../prompt.ts";
+import { LIMITS } from "../validate.ts";
 import type { Segment } from "./segment.ts";
 import type { ParsedBody } from "./template.ts";
 
 /**
- * The most that a compile puts out, roles included. With a config of 256 KiB
- * beside it an answer stays below the 4 MiB that gRPC clients accept.
+ * The most that a compile puts out, roles included. With a config beside it (128
+ * KiB of JSON are up to 0.7 MiB of Protobuf) an answer stays below the 4 MiB
+ * that gRPC clients read.
  */
 export const MAX_OUTPUT_BYTES = 3 * 1024 * 1024;
 
@@ -38,8 +40,7 @@ export type Compiled = { type: "text"; text: string } | { type: "chat"; messages
  */
 export function compile(parsed: ParsedBody, input: CompileInput): Compiled {
   const values = valuesOf(parsed.variables, input.variables);
-  const violations = violationsOf(parsed, values, input);
-  if (violations.length > 0) throw PromptdError.invalid(...violations);
+  requireNothingMissing(parsed, values, input);
 
   const keep = input.missing === "keep";
   const output = new OutputMeter();
@@ -53,7 +54,10 @@ export function compile(parsed: ParsedBody, input: CompileInput): Compiled {
       messages.push({ role: output.count(item.role), content });
       continue;
     }
-    for (const message of own(input.placeholders, item.name) ?? []) {
+    const inserted = own(input.placeholders, item.name) ?? [];
+    // Before they are: a placeholder that stands often multiplies what was sent.
+    if (messages.length + inserted.length > LIMITS.chatMessages) throw tooManyMessages();
+    for (const message of inserted) {
       output.count(message.role);
       output.count(message.content);
       messages.push(message);
@@ -93,31 +97,30 @@ function own<Value>(record: Readonly<Record<string, Value>>, key: string): Value
   return Object.hasOwn(record, key) ? record[key] : undefined;
 }
 
-function violationsOf(
+function requireNothingMissing(
   parsed: ParsedBody,
   values: ReadonlyMap<string, string>,
   { placeholders, missing }: CompileInput,
-): Violation[] {
-  const violations: Violation[] = [];
+): void {
+  const violations = new Violations();
   if (missing === "strict") {
     for (const name of parsed.variables) {
-      if (values.has(name)) continue;
-      violations.push({ field: `variables.${name}`, description: "the template needs a value" });
+      if (!values.has(name)) violations.add(`variables.${name}`, "the template needs a value");
     }
   }
   if (missing !== "empty") {
     for (const name of parsed.placeholders) {
       if (own(placeholders, name) !== undefined) continue;
       const description = "the template needs a list of messages, which may be empty";
-      violations.push({ field: `placeholders.${name}`, description });
+      violations.add(`placeholders.${name}`, description);
     }
   }
   if (missing === "strict" && parsed.sections.size > 0) {
     const tags = [...parsed.sections].join(", ");
     const description = `promptd does not run sections, KEEP leaves them as text: ${tags}`;
-    violations.push({ field: "missing_variables", description });
+    violations.add("missing_variables", description);
   }
-  return violations;
+  violations.throwIfAny();
 }
 
 function fill(
@@ -154,6 +157,11 @@ class OutputMeter {
     if (this.#bytes > MAX_OUTPUT_BYTES) throw outputTooLarge();
     return text;
   }
+}
+
+function tooManyMessages(): PromptdError {
+  const description = `the output would have more than ${LIMITS.chatMessages} messages`;
+  return PromptdError.invalid({ field: "placeholders", description });
 }
 
 function outputTooLarge(): PromptdError {

@@ -1,4 +1,4 @@
-import { PromptdError, type Violation } from "../errors.ts";
+import { Violations } from "../errors.ts";
 import type { ChatItem, PromptBody, TemplateFormat } from "../prompt.ts";
 import { parseFstring } from "./fstring.ts";
 import { parseMustache } from "./mustache.ts";
@@ -75,20 +75,20 @@ function placeholdersOf(
   variables: ReadonlySet<string>,
 ): ReadonlySet<string> {
   const placeholders = new Set<string>();
-  const violations: Violation[] = [];
+  const violations = new Violations();
   for (const [index, item] of items.entries()) {
     if (item.type !== "placeholder") continue;
     const { name } = item;
     const field = `chat.items[${index}].placeholder.name`;
     if (!isPlaceholderName(name)) {
       const description = `a placeholder's name is a letter or _, then letters, digits, _ and -: ${name}`;
-      violations.push({ field, description });
+      violations.add(field, description);
     } else if (variables.has(name)) {
       const description = `variables and placeholders must have different names: ${name}`;
-      violations.push({ field, description });
+      violations.add(field, description);
     }
     placeholders.add(name);
   }
-  if (violations.length > 0) throw PromptdError.invalid(...violations);
+  violations.throwIfAny();
   return placeholders;
 }
