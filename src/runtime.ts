@@ -12,6 +12,7 @@ import { requireValidVersion } from "./core/new-version.ts";
 import type { PromptSource } from "./core/ports.ts";
 import { LATEST_LABEL, type Pointer } from "./core/prompt.ts";
 import { type Answer, Resolver } from "./core/resolver.ts";
+import { hostGuard } from "./http/host-guard.ts";
 import { operationRoutes } from "./http/routes.ts";
 import { httpServer } from "./http/server.ts";
 import { Calls, serve } from "./rpc/calls.ts";
@@ -86,7 +87,8 @@ async function serveOn(database: Database, settings: Settings, log: Logger): Pro
     maxConnectionAgeMs: settings.maxConnectionAge,
     graceMs: settings.shutdownGrace,
   });
-  const http = httpServer(connectListener(served, calls, operations));
+  const routes = connectListener(served, calls, operations);
+  const http = httpServer(hostGuard(routes, { loopbackOnly: !settings.insecure }));
 
   const grpcAddress = await listen("gRPC", grpc, settings.grpcListen);
   const httpAddress = await listen("HTTP", http, settings.httpListen).catch(async (error) => {

@@ -1,4 +1,5 @@
 import { createServer, type RequestListener } from "node:http";
+import type { Socket } from "node:net";
 
 export interface HttpServer {
   /** Binds and serves; answers with the port, which matters where 0 was asked for. */
@@ -10,6 +11,13 @@ export interface HttpServer {
 /** HTTP/1.1 for Connect, gRPC-Web and the plain routes. */
 export function httpServer(listener: RequestListener): HttpServer {
   const server = createServer({ requestTimeout: 30_000, headersTimeout: 10_000 }, listener);
+  // Node does not count a connection that never asked anything as idle.
+  const silent = new Set<Socket>();
+  server.on("connection", (socket) => {
+    silent.add(socket);
+    socket.once("close", () => silent.delete(socket));
+  });
+  server.on("request", ({ socket }) => silent.delete(socket));
   return {
     listen: (host, port) =>
       new Promise((resolve, reject) => {
@@ -22,6 +30,7 @@ export function httpServer(listener: RequestListener): HttpServer {
       }),
     close: (graceMs) =>
       new Promise((resolve) => {
+        for (const socket of silent) socket.destroy();
         const cutOff = setTimeout(() => server.closeAllConnections(), graceMs);
         // A kept-alive connection becomes idle when its last request ends.
         const sweep = setInterval(() => server.closeIdleConnections(), 50);

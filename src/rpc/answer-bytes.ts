@@ -10,6 +10,7 @@
 import { create, type DescField, toBinary } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { ValueSchema } from "@bufbuild/protobuf/wkt";
+import { Code } from "@connectrpc/connect";
 import {
   ChatMessagesSchema,
   PromptSchema,
@@ -22,8 +23,9 @@ import {
   GetPromptResponseSchema,
   ItemErrorSchema,
 } from "../../gen/promptd/v1/prompt_service_pb.ts";
-import type { Answer } from "../core/resolver.ts";
+import { Answer } from "../core/resolver.ts";
 import type { Compiled } from "../core/template/compile.ts";
+import { MESSAGE_LIMIT_BYTES } from "./calls.ts";
 import { toPrompt, toResolution, toValue } from "./convert.ts";
 import type { Status } from "./status.ts";
 
@@ -48,20 +50,46 @@ export function compileBytes(answer: Answer, output: Compiled, resolutionId: str
   return withResolution(writer, resolution, answer, resolutionId);
 }
 
-/** A BatchGetPromptsResponse: an item for each GetPromptResponse or failure. */
-export function batchBytes(items: readonly (Uint8Array | Status)[]): Uint8Array {
+/**
+ * A BatchGetPromptsResponse. The answers that would make it larger than clients
+ * read are not encoded, and say so in their place.
+ */
+export function batchBytes(
+  items: readonly (Answer | Status)[],
+  newResolutionId: () => string,
+): Uint8Array {
   const writer = new BinaryWriter();
+  let room = MESSAGE_LIMIT_BYTES - items.length * STATUS_BYTES;
   for (const item of items) {
     writer.tag(BatchGetPromptsResponseSchema.field.items.number, WireType.LengthDelimited).fork();
-    if (item instanceof Uint8Array) {
-      lengthDelimited(writer, BatchItemSchema.field.response, item);
+    if (item instanceof Answer) {
+      const bytes = promptOf(item).byteLength + resolutionOf(item).byteLength;
+      if (bytes <= room) {
+        room -= bytes;
+        const response = getPromptBytes(item, newResolutionId());
+        lengthDelimited(writer, BatchItemSchema.field.response, response);
+      } else {
+        writeError(writer, NO_ROOM);
+      }
     } else {
-      const error = toBinary(ItemErrorSchema, create(ItemErrorSchema, item));
-      lengthDelimited(writer, BatchItemSchema.field.error, error);
+      writeError(writer, item);
     }
     writer.join();
   }
   return writer.finish();
+}
+
+/** What is kept free for each item: an error, or the id and the lengths around an answer. */
+const STATUS_BYTES = 1280;
+
+const NO_ROOM: Status = {
+  code: Code.ResourceExhausted,
+  message: `the answer would pass ${MESSAGE_LIMIT_BYTES} bytes: ask for this prompt in another call`,
+};
+
+function writeError(writer: BinaryWriter, status: Status): void {
+  const error = toBinary(ItemErrorSchema, create(ItemErrorSchema, status));
+  lengthDelimited(writer, BatchItemSchema.field.error, error);
 }
 
 const promptOf = oncePerAnswer((answer) => toBinary(PromptSchema, toPrompt(answer)));

@@ -13,10 +13,13 @@ import type { Logger } from "pino";
 import { PromptdError } from "../core/errors.ts";
 import type { Scope } from "../core/ports.ts";
 import "./text-encoding.ts";
-import { type Status, toStatus } from "./status.ts";
+import { type Status, toCode, toStatus } from "./status.ts";
 
 /** Requests are not read beyond this, on any transport. */
 export const MESSAGE_LIMIT_BYTES = 4 * 1024 * 1024;
+
+/** What a caller is told whose deadline has passed. */
+export const DEADLINE_PASSED = "the deadline passed before the call was done";
 
 /** Who calls while there are no keys. */
 export const ANONYMOUS = { project: "default", actor: "anonymous" };
@@ -55,9 +58,11 @@ export function serve<Service extends DescService>(
   return { service, methods };
 }
 
-/** Told of every call that ended. */
+/** Told of calls, for metrics. */
 export interface CallObserver {
   ended(call: { rpc: string; transport: Transport; code: string; seconds: number }): void;
+  /** A call that no method saw: the transport could not read it. */
+  refused(call: { rpc: string; transport: Transport; code: string }): void;
 }
 
 export type Transport = "grpc" | "connect";
@@ -70,6 +75,16 @@ export class CallFailure extends Error {
     super(status.message);
     this.status = status;
   }
+}
+
+/** A call as it arrived. */
+interface Call {
+  desc: DescMethodUnary;
+  transport: Transport;
+  request: Message;
+  scope: Scope;
+  /** On the clock of `performance`. */
+  started: number;
 }
 
 /** Runs calls: logs and counts each, and turns whatever is thrown into a status. */
@@ -90,32 +105,32 @@ export class Calls {
     request: Message,
     scope: Scope,
   ): Promise<Message | Uint8Array> {
-    const started = performance.now();
+    const call = { desc, transport, request, scope, started: performance.now() };
     try {
       const response = await method(request, scope);
-      this.#ended(desc, transport, request, scope, started, response);
+      this.#ended(call, response);
       return response;
     } catch (thrown) {
       const error = PromptdError.from(thrown);
-      const status = toStatus(error);
-      this.#ended(desc, transport, request, scope, started, error, status.code);
-      throw new CallFailure(status);
+      this.#ended(call, error);
+      throw new CallFailure(toStatus(error));
     }
   }
 
+  /** Notes a call that the transport refused before there was a request. */
+  refused(desc: DescMethodUnary, transport: Transport, code: string): void {
+    const rpc = rpcName(desc);
+    this.#observer.refused({ rpc, transport, code });
+    this.#log.info({ rpc, transport, code }, "call refused");
+  }
+
   /** Logs names and codes only: never a template, a variable's value or a key. */
-  #ended(
-    desc: DescMethodUnary,
-    transport: Transport,
-    request: Message,
-    scope: Scope,
-    started: number,
-    outcome: Message | Uint8Array | PromptdError,
-    status?: Code,
-  ): void {
+  #ended(call: Call, outcome: Message | Uint8Array | PromptdError): void {
+    const { desc, transport, request, scope, started } = call;
     const milliseconds = performance.now() - started;
-    const code = status === undefined ? "OK" : codeName(status);
-    const rpc = `${desc.parent.name}/${desc.name}`;
+    const failed = outcome instanceof PromptdError;
+    const code = failed ? codeName(toCode(outcome.code)) : "OK";
+    const rpc = rpcName(desc);
     this.#observer.ended({ rpc, transport, code, seconds: milliseconds / 1000 });
     const level = logLevel(desc, outcome);
     if (!this.#log.isLevelEnabled(level)) return;
@@ -128,11 +143,15 @@ export class Calls {
         project: scope.project,
         actor: scope.actor,
         ...named(request, "name", "prompt"),
-        ...(outcome instanceof PromptdError ? failure(outcome) : named(outcome, "revision")),
+        ...(failed ? failure(outcome) : named(outcome, "revision")),
       },
-      status === undefined ? "call" : "call failed",
+      failed ? "call failed" : "call",
     );
   }
+}
+
+function rpcName(desc: DescMethodUnary): string {
+  return `${desc.parent.name}/${desc.name}`;
 }
 
 /** The message that a method answered with, decoded where it answered with bytes. */
@@ -150,8 +169,9 @@ function logLevel(desc: DescMethodUnary, outcome: unknown): "debug" | "info" | "
 
 /** What the log may hold of a failure: an `invalid` message can quote the request, so only its fields. */
 function failure(error: PromptdError): Record<string, unknown> {
-  if (error.code === "invalid")
-    return { fields: error.violations.map(({ field }) => field).slice(0, 20) };
+  if (error.code === "invalid") {
+    return { fields: error.violations.slice(0, 20).map(({ field }) => field.slice(0, 200)) };
+  }
   return { reason: error.message, ...(error.cause === undefined ? {} : { err: error.cause }) };
 }
 
@@ -162,7 +182,8 @@ function named(message: Message | Uint8Array, field: string, as = field): Record
     : {};
 }
 
-/** As gRPC spells it: NOT_FOUND. */
+/** As gRPC spells it: NOT_FOUND, and CANCELLED with two L. */
 function codeName(code: Code): string {
+  if (code === Code.Canceled) return "CANCELLED";
   return Code[code].replace(/(?<=[a-z])[A-Z]/g, "_$&").toUpperCase();
 }

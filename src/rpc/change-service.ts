@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import {
+  ChangeSchema,
   type ChangeService,
   ListChangesResponseSchema,
 } from "../../gen/promptd/v1/change_service_pb.ts";
@@ -7,7 +8,7 @@ import type { ChangeLog } from "../core/ports.ts";
 import { Validator } from "../core/validate.ts";
 import type { Implementation } from "./calls.ts";
 import { toChange } from "./convert.ts";
-import { fromPageToken, toPageToken } from "./pages.ts";
+import { fromPageToken, readable, toPageToken } from "./pages.ts";
 
 /** ChangeService on the history of the database. */
 export function changeService(changes: ChangeLog): Implementation<typeof ChangeService> {
@@ -26,10 +27,10 @@ export function changeService(changes: ChangeLog): Implementation<typeof ChangeS
         size,
         ...(before === undefined ? {} : { before }),
       });
-      return create(ListChangesResponseSchema, {
-        changes: page.items.map(toChange),
-        nextPageToken: toPageToken(page.next),
-      });
+      const all = readable(ChangeSchema, page.items.map(toChange));
+      const cut = all.length < page.items.length;
+      const nextPageToken = toPageToken(cut ? Number(all.at(-1)?.revision) : page.next);
+      return create(ListChangesResponseSchema, { changes: all, nextPageToken });
     },
   };
 }

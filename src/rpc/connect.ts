@@ -1,13 +1,24 @@
 /** Connect, gRPC-Web and JSON over HTTP/1.1, on connect-node. */
 
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
-import type { DescService, Message } from "@bufbuild/protobuf";
-import type { ConnectRouter, HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import type { DescMethodUnary, DescService, Message } from "@bufbuild/protobuf";
+import {
+  Code,
+  ConnectError,
+  type ConnectRouter,
+  createContextKey,
+  createContextValues,
+  type HandlerContext,
+  type ServiceImpl,
+} from "@connectrpc/connect";
 import { type ConnectNodeAdapterOptions, connectNodeAdapter } from "@connectrpc/connect-node";
+import { PromptdError } from "../core/errors.ts";
+import type { Scope } from "../core/ports.ts";
 import {
   ANONYMOUS,
   CallFailure,
   type Calls,
+  DEADLINE_PASSED,
   MESSAGE_LIMIT_BYTES,
   responseMessage,
   type Served,
@@ -19,6 +30,9 @@ const STRICT_JSON = {
   ignoreUnknownFields: false,
   textDecoder: new TextDecoder("utf-8", { fatal: true }),
 };
+
+/** The longest timeout that a timer of Node holds; a longer one would be none at all. */
+const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
 
 /**
  * Answers the services' paths; every other request goes to `fallback`.
@@ -32,31 +46,39 @@ export function connectListener(
   calls: Calls,
   fallback: RequestListener,
 ): RequestListener {
+  const unread = new UnreadCalls(served, calls);
   const listener = connectNodeAdapter({
     grpc: false,
     readMaxBytes: MESSAGE_LIMIT_BYTES,
+    maxTimeoutMs: LONGEST_TIMEOUT_MS,
     jsonOptions: STRICT_JSON,
-    routes: (router) => addRoutes(router, served, calls),
+    contextValues: (request) => createContextValues().set(REQUEST, request as IncomingMessage),
+    routes: (router) => addRoutes(router, served, calls, unread),
     fallback: fallback as NonNullable<ConnectNodeAdapterOptions["fallback"]>,
   });
   return (request, response) => {
-    // The adapter builds a URL from the Host header, and throws on a bad one.
-    if (!hasUsableHost(request)) return refuse(response);
     discardUnread(request, response);
+    unread.watch(request, response);
     listener(request, response);
   };
 }
 
-function addRoutes(router: ConnectRouter, served: readonly Served[], calls: Calls): void {
+function addRoutes(
+  router: ConnectRouter,
+  served: readonly Served[],
+  calls: Calls,
+  unread: UnreadCalls,
+): void {
   for (const { service, methods } of served) {
     const handlers: Record<
       string,
       (request: Message, context: HandlerContext) => Promise<Message>
     > = {};
     for (const { desc, method } of methods) {
-      handlers[desc.localName] = async (request: Message, { signal }: HandlerContext) => {
+      handlers[desc.localName] = async (request, context) => {
+        unread.read(context.values.get(REQUEST));
         try {
-          const scope = { ...ANONYMOUS, signal };
+          const scope = new ConnectScope(context);
           return responseMessage(desc, await calls.run(desc, method, "connect", request, scope));
         } catch (thrown) {
           throw thrown instanceof CallFailure ? toConnectError(thrown.status) : thrown;
@@ -67,8 +89,62 @@ function addRoutes(router: ConnectRouter, served: readonly Served[], calls: Call
   }
 }
 
-function hasUsableHost({ headers: { host }, url }: IncomingMessage): boolean {
-  return host !== undefined && URL.canParse(url ?? "", `http://${host}`);
+const REQUEST = createContextKey<IncomingMessage | undefined>(undefined);
+
+/** Makes an abort signal only for a method that looks at it. */
+class ConnectScope implements Scope {
+  readonly project = ANONYMOUS.project;
+  readonly actor = ANONYMOUS.actor;
+  readonly #context: HandlerContext;
+  #signal: AbortSignal | undefined;
+
+  constructor(context: HandlerContext) {
+    this.#context = context;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#signal === undefined) {
+      const controller = new AbortController();
+      this.#signal = controller.signal;
+      const { signal } = this.#context;
+      const abort = () => controller.abort(deadlineError(signal.reason));
+      if (signal.aborted) abort();
+      else signal.addEventListener("abort", abort, { once: true });
+    }
+    return this.#signal;
+  }
+}
+
+function deadlineError(reason: unknown): PromptdError | undefined {
+  const late = reason instanceof ConnectError && reason.code === Code.DeadlineExceeded;
+  return late ? new PromptdError("deadline", DEADLINE_PASSED) : undefined;
+}
+
+/** Notes the calls that end with an HTTP error before a method has seen them. */
+class UnreadCalls {
+  readonly #methods = new Map<string, DescMethodUnary>();
+  readonly #calls: Calls;
+  readonly #read = new WeakSet<IncomingMessage>();
+
+  constructor(served: readonly Served[], calls: Calls) {
+    this.#calls = calls;
+    for (const { desc } of served.flatMap(({ methods }) => methods)) {
+      this.#methods.set(`/${desc.parent.typeName}/${desc.name}`, desc);
+    }
+  }
+
+  read(request: IncomingMessage | undefined): void {
+    if (request !== undefined) this.#read.add(request);
+  }
+
+  watch(request: IncomingMessage, response: ServerResponse): void {
+    const desc = this.#methods.get(request.url?.split("?", 1)[0] ?? "");
+    if (desc === undefined) return;
+    response.once("finish", () => {
+      if (response.statusCode < 400 || this.#read.has(request)) return;
+      this.#calls.refused(desc, "connect", `HTTP ${response.statusCode}`);
+    });
+  }
 }
 
 /**
@@ -80,9 +156,4 @@ function hasUsableHost({ headers: { host }, url }: IncomingMessage): boolean {
 function discardUnread(request: IncomingMessage, response: ServerResponse): void {
   request[Symbol.asyncIterator] = () => request.iterator({ destroyOnReturn: false });
   response.once("finish", () => request.resume());
-}
-
-function refuse(response: ServerResponse): void {
-  response.writeHead(400, { "content-type": "text/plain; charset=utf-8", connection: "close" });
-  response.end("expected a Host header and a path that form a URL\n");
 }

@@ -121,13 +121,26 @@ export function fromMissing(missing: MissingVariables): Missing {
   }
 }
 
-/** @throws invalid for NaN, infinity and a value without a kind, which JSON cannot hold */
+/** @throws invalid for NaN, infinity, a value without a kind, and the key `__proto__` */
 function fromValue(value: Value, field: string): JsonValue {
+  if (losesKeys(value)) {
+    throw PromptdError.invalid({ field, description: "must not hold the key __proto__" });
+  }
   try {
     return toJson(ValueSchema, value) as JsonValue;
   } catch {
     throw PromptdError.invalid({ field, description: "expected a JSON value: no NaN or infinity" });
   }
+}
+
+/** Protobuf-ES assigns keys one by one, and `__proto__` becomes the prototype instead. */
+function losesKeys({ kind }: Value): boolean {
+  if (kind.case === "listValue") return kind.value.values.some(losesKeys);
+  if (kind.case !== "structValue") return false;
+  const { fields } = kind.value;
+  const prototype = Object.getPrototypeOf(fields);
+  if (prototype !== Object.prototype && prototype !== null) return true;
+  return Object.values(fields).some(losesKeys);
 }
 
 export function fromChatMessages({ messages }: ChatMessages): ChatMessage[] {

@@ -3,9 +3,13 @@
 import { create, type DescFile, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import {
+  status as grpcStatus,
   Metadata,
   Server,
   ServerCredentials,
+  ServerInterceptingCall,
+  type ServerInterceptingCallInterface,
+  type ServerInterceptor,
   type ServerUnaryCall,
   type ServiceDefinition,
   type sendUnaryData,
@@ -16,8 +20,16 @@ import { loadFileDescriptorSetFromBuffer, loadSync } from "@grpc/proto-loader";
 import { ReflectionService } from "@grpc/reflection";
 import { HealthImplementation, protoPath as healthProto } from "grpc-health-check";
 import type { Logger } from "pino";
+import { PromptdError } from "../core/errors.ts";
 import type { Scope } from "../core/ports.ts";
-import { ANONYMOUS, CallFailure, type Calls, MESSAGE_LIMIT_BYTES, type Served } from "./calls.ts";
+import {
+  ANONYMOUS,
+  CallFailure,
+  type Calls,
+  DEADLINE_PASSED,
+  MESSAGE_LIMIT_BYTES,
+  type Served,
+} from "./calls.ts";
 import { statusDetails } from "./status.ts";
 
 export interface GrpcServer {
@@ -42,7 +54,9 @@ export function grpcServer(
     info: (message) => log.info(String(message)),
     debug: (message) => log.debug(String(message)),
   });
+  const streams = new EndlessStreams();
   const server = new Server({
+    interceptors: [streams.interceptor],
     "grpc.max_receive_message_length": MESSAGE_LIMIT_BYTES,
     "grpc.max_send_message_length": -1,
     "grpc.max_connection_age_ms": options.maxConnectionAgeMs,
@@ -60,7 +74,15 @@ export function grpcServer(
         requestStream: false,
         responseStream: false,
         requestSerialize: (message: Message) => Buffer.from(toBinary(desc.input, message)),
-        requestDeserialize: (bytes: Buffer) => fromBinary(desc.input, bytes),
+        requestDeserialize: (bytes: Buffer) => {
+          try {
+            return fromBinary(desc.input, bytes);
+          } catch (error) {
+            // grpc-js answers with INTERNAL.
+            calls.refused(desc, "grpc", "INTERNAL");
+            throw error;
+          }
+        },
         responseSerialize: (response: Message | Uint8Array) =>
           asBuffer(response instanceof Uint8Array ? response : toBinary(desc.output, response)),
         responseDeserialize: (bytes: Buffer) => fromBinary(desc.output, bytes),
@@ -94,6 +116,7 @@ export function grpcServer(
     close: (graceMs) =>
       new Promise((resolve) => {
         for (const name of names) health.setStatus(name, "NOT_SERVING");
+        streams.end();
         const cutOff = setTimeout(() => server.forceShutdown(), graceMs);
         server.tryShutdown(() => {
           clearTimeout(cutOff);
@@ -101,6 +124,33 @@ export function grpcServer(
         });
       }),
   };
+}
+
+/**
+ * Streams that go on until somebody ends them: Health.Watch, which many clients
+ * hold open, and reflection. A drain would wait for them in vain.
+ */
+class EndlessStreams {
+  readonly #open = new Set<ServerInterceptingCallInterface>();
+
+  readonly interceptor: ServerInterceptor = (method, call) => {
+    if (!method.responseStream) return call as ServerInterceptingCall;
+    this.#open.add(call);
+    return new ServerInterceptingCall(call, {
+      start: (next) => next({ onCancel: () => this.#open.delete(call) }),
+      sendStatus: (status, next) => {
+        this.#open.delete(call);
+        next(status);
+      },
+    });
+  };
+
+  end(): void {
+    for (const call of this.#open) {
+      call.sendStatus({ code: grpcStatus.UNAVAILABLE, details: "promptd is stopping" });
+    }
+    this.#open.clear();
+  }
 }
 
 /** Makes an abort signal only for a method that looks at it. */
@@ -118,10 +168,16 @@ class GrpcScope implements Scope {
     if (this.#signal === undefined) {
       const controller = new AbortController();
       this.#signal = controller.signal;
-      if (this.#call.cancelled) controller.abort();
-      else this.#call.once("cancelled", () => controller.abort());
+      const abort = () => controller.abort(this.#reason());
+      if (this.#call.cancelled) abort();
+      else this.#call.once("cancelled", abort);
     }
     return this.#signal;
+  }
+
+  #reason(): PromptdError | undefined {
+    const late = Number(this.#call.getDeadline()) <= Date.now();
+    return late ? new PromptdError("deadline", DEADLINE_PASSED) : undefined;
   }
 }
 

@@ -1,3 +1,4 @@
+import { type DescMessage, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { PromptdError } from "../core/errors.ts";
 
 /**
@@ -22,4 +23,20 @@ export function fromPageToken(token: string, type: "string" | "number"): unknown
   if (typeof key === type && (type === "string" || Number.isSafeInteger(key))) return key;
   const description = "expected the next_page_token of the page before";
   throw PromptdError.invalid({ field: "page_token", description });
+}
+
+/** What the items of a page may weigh together: well below what gRPC clients read. */
+const PAGE_BYTES = 3 * 1024 * 1024;
+
+/** The first items of a page, as many as a client can read at once; at least one. */
+export function readable<Desc extends DescMessage>(
+  schema: Desc,
+  items: MessageShape<Desc>[],
+): MessageShape<Desc>[] {
+  let bytes = 0;
+  const tooMany = items.findIndex((item) => {
+    bytes += toBinary(schema, item).byteLength;
+    return bytes > PAGE_BYTES;
+  });
+  return tooMany === -1 ? items : items.slice(0, Math.max(tooMany, 1));
 }

@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { Code } from "@connectrpc/connect";
+import { PromptInfoSchema } from "../../gen/promptd/v1/prompt_pb.ts";
 import {
   type CompileRequest,
   CreateVersionResponseSchema,
@@ -19,7 +19,7 @@ import type { Answer, Resolver } from "../core/resolver.ts";
 import { compile } from "../core/template/compile.ts";
 import { LIMITS, Validator } from "../core/validate.ts";
 import { batchBytes, compileBytes, getPromptBytes } from "./answer-bytes.ts";
-import { type Implementation, MESSAGE_LIMIT_BYTES } from "./calls.ts";
+import type { Implementation } from "./calls.ts";
 import {
   fromBodyFields,
   fromChatMessages,
@@ -30,7 +30,7 @@ import {
   toPromptType,
   toVersionInfo,
 } from "./convert.ts";
-import { fromPageToken, toPageToken } from "./pages.ts";
+import { fromPageToken, readable, toPageToken } from "./pages.ts";
 import { type Status, toStatus } from "./status.ts";
 
 export interface PromptServiceParts {
@@ -46,23 +46,20 @@ export function promptService({
   source,
   newId,
 }: PromptServiceParts): Implementation<typeof PromptService> {
-  async function getPrompt(request: GetPromptRequest, scope: Scope): Promise<Uint8Array> {
-    const answer = await resolve(resolver, request, scope, request.raw);
-    return getPromptBytes(answer, newId());
-  }
-
   return {
-    getPrompt,
+    async getPrompt(request, scope) {
+      return getPromptBytes(await resolve(resolver, request, scope, request.raw), newId());
+    },
 
     async batchGetPrompts({ requests }, scope) {
       const validator = new Validator();
       validator.require(requests.length > 0, "requests", "expected at least 1");
       validator.count(requests.length, LIMITS.batch, "requests");
       validator.done();
-      const items = await Promise.all(
-        requests.map((request) => getPrompt(request, scope).catch((thrown) => itemStatus(thrown))),
+      const answers = requests.map((request) =>
+        resolve(resolver, request, scope, request.raw).catch(itemStatus),
       );
-      return batchBytes(withinLimit(items));
+      return batchBytes(await Promise.all(answers), newId);
     },
 
     async compile(request, scope) {
@@ -76,18 +73,20 @@ export function promptService({
       const validator = new Validator();
       const size = validator.pageSize(pageSize);
       if (label !== "") validator.label(label, "label");
-      if (folder !== "") validator.name(folder, "folder");
-      validator.done();
+      if (tag !== "") validator.tag(tag, "tag");
+      if (folder !== "") validator.folder(folder);
       const after = fromPageToken(pageToken, "string");
+      if (after !== undefined) validator.name(after, "page_token");
+      validator.done();
       const filter = { ...(label && { label }), ...(tag && { tag }), ...(folder && { folder }) };
       const page = await source.listPrompts(scope, filter, {
         size,
         ...(after === undefined ? {} : { after }),
       });
-      return create(ListPromptsResponseSchema, {
-        prompts: page.items.map(toPromptInfo),
-        nextPageToken: toPageToken(page.next),
-      });
+      const prompts = readable(PromptInfoSchema, page.items.map(toPromptInfo));
+      const cut = prompts.length < page.items.length;
+      const nextPageToken = toPageToken(cut ? prompts.at(-1)?.name : page.next);
+      return create(ListPromptsResponseSchema, { prompts, nextPageToken });
     },
 
     async listVersions({ name, pageSize, pageToken, label }, scope) {
@@ -157,15 +156,13 @@ export function promptService({
     async deleteVersions({ name, versions, all, expectedRevision, reason }, scope) {
       const validator = new Validator();
       validator.name(name);
-      validator.require(
-        all !== versions.length > 0,
-        "versions",
-        "expected versions or all, not both",
-      );
-      validator.count(versions.length, LIMITS.deletedVersions, "versions");
-      versions.forEach((version, index) => {
-        validator.version(version, `versions[${index}]`);
-      });
+      const one = all !== versions.length > 0;
+      validator.require(one, "versions", "expected versions or all, not both");
+      if (validator.count(versions.length, LIMITS.deletedVersions, "versions")) {
+        versions.forEach((version, index) => {
+          validator.version(version, `versions[${index}]`);
+        });
+      }
       validator.message(reason, "reason");
       validator.done();
       const { revision, removed } = await source.deleteVersions(scope, {
@@ -205,7 +202,7 @@ function compileInput(request: CompileRequest) {
   const placeholders: Record<string, ReturnType<typeof fromChatMessages>> = Object.create(null);
   for (const [name, messages] of Object.entries(request.placeholders)) {
     placeholders[name] = fromChatMessages(messages);
-    validator.placeholderMessages(placeholders[name], `placeholders["${name}"]`);
+    validator.placeholderMessages(placeholders[name], `placeholders.${name}`);
   }
   validator.done();
   return { missing, variables, placeholders };
@@ -216,19 +213,4 @@ function itemStatus(thrown: unknown): Status {
   const error = PromptdError.from(thrown);
   if (error.code === "internal") throw error;
   return toStatus(error);
-}
-
-/** Refuses the items that would make the answer larger than clients read. */
-function withinLimit(items: readonly (Uint8Array | Status)[]): (Uint8Array | Status)[] {
-  let room = MESSAGE_LIMIT_BYTES;
-  return items.map((item) => {
-    // Tags and lengths around an item take less than 16 bytes.
-    const bytes = item instanceof Uint8Array ? item.byteLength + 16 : 2048;
-    if (bytes > room) {
-      const message = `the answer would pass ${MESSAGE_LIMIT_BYTES} bytes: ask for this prompt in another call`;
-      return { code: Code.ResourceExhausted, message };
-    }
-    room -= bytes;
-    return item;
-  });
 }

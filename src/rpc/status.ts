@@ -30,7 +30,8 @@ export function toStatus(error: PromptdError): Status {
   return { ...status, badRequest: create(BadRequestSchema, { fieldViolations }) };
 }
 
-function toCode(code: ErrorCode): Code {
+/** The one switch. */
+export function toCode(code: ErrorCode): Code {
   switch (code) {
     case "not_found":
       return Code.NotFound;
@@ -65,7 +66,7 @@ export function toConnectError({ code, message, badRequest }: Status): ConnectEr
   return new ConnectError(message, code, undefined, details);
 }
 
-/** As many violations as fit; the last tells how many did not. */
+/** As many violations as fit; the last tells that there are more. */
 function boundedViolations(violations: readonly Violation[]): Violation[] {
   const bounded: Violation[] = [];
   let room = DETAIL_BYTES - MESSAGE_BYTES;
@@ -73,8 +74,7 @@ function boundedViolations(violations: readonly Violation[]): Violation[] {
     const violation = { field: shorten(field, 200), description: shorten(description, 400) };
     room -= Buffer.byteLength(violation.field) + Buffer.byteLength(violation.description) + 8;
     if (room < 0) {
-      const more = violations.length - bounded.length;
-      bounded.push({ field: "", description: `and ${more} more` });
+      bounded.push({ field: "", description: "and more" });
       break;
     }
     bounded.push(violation);

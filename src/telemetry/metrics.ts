@@ -3,6 +3,8 @@ import { Counter, collectDefaultMetrics, Histogram, Registry } from "prom-client
 export interface Metrics {
   /** Counts a call that ended. */
   ended(call: { rpc: string; transport: string; code: string; seconds: number }): void;
+  /** Counts a call that could not be read. */
+  refused(call: { rpc: string; transport: string; code: string }): void;
   /** All metrics in Prometheus' text format. */
   exposition(): Promise<{ contentType: string; text: string }>;
 }
@@ -28,6 +30,9 @@ export function createMetrics(): Metrics {
     ended({ rpc, transport, code, seconds }) {
       calls.inc({ rpc, transport, code });
       durations.observe({ rpc, transport }, seconds);
+    },
+    refused({ rpc, transport, code }) {
+      calls.inc({ rpc, transport, code });
     },
     async exposition() {
       return { contentType: registry.contentType, text: await registry.metrics() };

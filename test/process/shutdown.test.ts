@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as grpc from "@grpc/grpc-js";
@@ -76,6 +78,20 @@ it("on SIGTERM says NOT_SERVING first, lets the calls in flight finish, and exit
   expect(await inFlight).toMatchObject({ version: 2, created: true });
   expect(await stopped).toBe(0);
   expect(service.log.at(-1)).toMatchObject({ msg: "stopped" });
+});
+
+it("does not wait for streams and connections that nothing is asked of", async () => {
+  const env = { PROMPTD_DATA_DIR: dataDir, PROMPTD_SHUTDOWN_GRACE: "1h" };
+  const service = await spawnService(env);
+  const health = watchHealth(service.grpcAddress);
+  await health.until("SERVING");
+  const [host, port] = service.httpAddress.split(":");
+  const silent = connect(Number(port), host);
+  await once(silent, "connect");
+  expect(await service.stop("SIGTERM")).toBe(0);
+  await health.until("NOT_SERVING");
+  health.close();
+  silent.destroy();
 });
 
 it("cuts off what does not finish within the grace", async () => {

@@ -5,7 +5,7 @@ import { createConnectTransport } from "@connectrpc/connect-node";
 import * as grpc from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
 import Libsql from "libsql";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import { startService, type TestService } from "../support/service.ts";
 
@@ -28,6 +28,12 @@ describe("a caller that gives up", () => {
     }
   }
 
+  /** The codes of calls that failed, as the server logged them. */
+  function failures(): string[] {
+    const entries = service.log.map((line) => JSON.parse(line) as { msg: string; code: string });
+    return entries.filter(({ msg }) => msg === "call failed").map(({ code }) => code);
+  }
+
   it.each(["gRPC", "Connect"])(
     "on %s leaves nothing behind that would be done later",
     async (transport) => {
@@ -43,8 +49,11 @@ describe("a caller that gives up", () => {
           .catch(ConnectError.from);
         const controller = new AbortController();
         const canceled = prompts.createVersion(version, { signal: controller.signal });
-        controller.abort();
-        return [late, await canceled.catch(ConnectError.from)].map((e) => (e as ConnectError).code);
+        setTimeout(() => controller.abort(), 50);
+        const errors = [late, await canceled.catch(ConnectError.from)];
+        // The server hears of it a moment after the client has let go.
+        await vi.waitFor(() => expect(failures()).toHaveLength(2));
+        return errors.map((error) => (error as ConnectError).code);
       });
       expect(codes).toEqual([Code.DeadlineExceeded, Code.Canceled]);
 
@@ -56,8 +65,29 @@ describe("a caller that gives up", () => {
   );
 });
 
+it("tells on both transports that a deadline has passed", async () => {
+  service = await startService();
+  const url = `http://127.0.0.1:${service.httpPort}/promptd.v1.PromptService/CreateVersion`;
+  const other = new Libsql(join(service.dataDir, "promptd.db"));
+  other.exec("begin immediate");
+  const headers = { "content-type": "application/json", "connect-timeout-ms": "100" };
+  const body = '{"name":"p","text":"late"}';
+  const response = await fetch(url, { method: "POST", headers, body });
+  expect(response.status).toBe(504);
+  expect(await response.json()).toMatchObject({ code: "deadline_exceeded" });
+  const request = { name: "p", template: { case: "text" as const, value: "late" } };
+  const late = await service.prompts
+    .createVersion(request, { timeoutMs: 100 })
+    .catch(ConnectError.from);
+  expect((late as ConnectError).code).toBe(Code.DeadlineExceeded);
+  other.close();
+
+  const tooLong = { ...headers, "connect-timeout-ms": "9999999999" };
+  expect((await fetch(url, { method: "POST", headers: tooLong, body })).status).toBe(400);
+});
+
 it("asks gRPC clients to connect anew after the maximum age", async () => {
-  service = await startService({ PROMPTD_MAX_CONNECTION_AGE: "100ms" });
+  service = await startService({ PROMPTD_MAX_CONNECTION_AGE: "1s" });
   const session = http2.connect(`http://127.0.0.1:${service.grpcPort}`);
   const code = await new Promise((resolve) => session.once("goaway", resolve));
   expect(code).toBe(http2.constants.NGHTTP2_NO_ERROR);

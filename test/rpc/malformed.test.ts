@@ -213,6 +213,30 @@ describe("Connect and JSON", () => {
   });
 });
 
+it("answers to no Host name but this machine's, so that no page of the web reaches it", async () => {
+  const request = (host: string) =>
+    rawHttp(`GET /healthz HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
+  for (const host of ["evil.example", "127.0.0.1.evil.example", "10.0.0.1:8080"]) {
+    expect(await request(host)).toMatch(/^HTTP\/1\.1 403 /);
+  }
+  for (const host of ["localhost", "LOCALHOST:1", "127.0.0.1:8080", "[::1]:8080"]) {
+    expect(await request(host)).toMatch(/^HTTP\/1\.1 200 /);
+  }
+});
+
+it("logs and counts calls that no method has seen", async () => {
+  service.log.length = 0;
+  await rawGrpc(frame(valid.subarray(0, 2)));
+  await post("{");
+  const refused = service.log
+    .map((line) => JSON.parse(line))
+    .filter(({ msg }) => msg === "call refused");
+  expect(refused).toMatchObject([
+    { rpc: "PromptService/GetPrompt", transport: "grpc", code: "INTERNAL" },
+    { rpc: "PromptService/GetPrompt", transport: "connect", code: "HTTP 400" },
+  ]);
+});
+
 it("logs neither templates nor the values of variables", async () => {
   const secret = "s3cret-template-or-value";
   const { prompts } = service;
