@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { PromptdError } from "./core/errors.ts";
-import { flagName, loadSettings, settingTexts } from "./settings.ts";
+import { flagName, loadSettings, SETTINGS } from "./settings.ts";
 
 describe("loadSettings", () => {
   it("answers with the documented defaults, frozen", () => {
@@ -56,10 +56,21 @@ describe("loadSettings", () => {
   });
 });
 
-it("masks the password of a database's URL", () => {
-  const url = "postgres://promptd:s3cret@db:5432/promptd";
-  const text = settingTexts({ PROMPTD_DATABASE_URL: url }).databaseUrl;
-  expect(text).toBe(url);
+it.each([
+  ["postgres://promptd:s3cret@db:5432/promptd", "postgres://promptd:***@db:5432/promptd"],
+  ["postgres://promptd:s3@cret@db/promptd", "postgres://promptd:***@db/promptd"],
+  ["postgres://db/promptd?user=u&password=s3cret", "postgres://db/promptd?user=u&password=***"],
+  ["postgres://u:pa/s3cret@db/promptd", "postgres:***"],
+  ["sqlite:/var/lib/promptd.db", "sqlite:/var/lib/promptd.db"],
+])("shows %s as %s", (url, shown) => {
+  expect(SETTINGS.databaseUrl.mask?.(url)).toBe(shown);
+});
+
+it("refuses bounds that cannot work", () => {
+  for (const env of [{ PROMPTD_MEMORY: "0MiB" }, { PROMPTD_MAX_CONNECTION_AGE: "0s" }]) {
+    expect(() => loadSettings(env)).toThrow(/expected/);
+  }
+  expect(loadSettings({ PROMPTD_SHUTDOWN_GRACE: "0s" }).shutdownGrace).toBe(0);
 });
 
 it("derives flags from variables", () => {

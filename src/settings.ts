@@ -25,25 +25,26 @@ const listenAddress = z.string().transform((text, context): ListenAddress => {
 const MILLISECONDS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
 /** A duration such as 500ms, 10s, 5m or 1h, in milliseconds. */
-const duration = z.string().transform((text, context): number => {
-  const match = /^(\d{1,9})(ms|s|m|h)$/.exec(text);
-  const unit = MILLISECONDS[match?.[2] ?? ""];
-  // setTimeout counts in 31 bits of milliseconds: about 24 days.
-  const value = Number(match?.[1]) * (unit ?? Number.NaN);
-  if (!(value <= 2 ** 31 - 1)) {
-    context.addIssue("expected a duration below 24 days, such as 500ms, 10s, 5m or 1h");
+const duration = (least: string) =>
+  z.string().transform((text, context): number => {
+    const value = milliseconds(text);
+    // setTimeout counts in 31 bits of milliseconds: about 24 days.
+    if (value >= milliseconds(least) && value <= 2 ** 31 - 1) return value;
+    context.addIssue(`expected a duration from ${least} to 24 days, such as 500ms, 10s, 5m or 1h`);
     return z.NEVER;
-  }
-  return value;
-});
+  });
+
+function milliseconds(text: string): number {
+  const [, digits, unit = ""] = /^(\d{1,9})(ms|s|m|h)$/.exec(text) ?? [];
+  return Number(digits) * (MILLISECONDS[unit] ?? Number.NaN);
+}
 
 const bytes = z.string().transform((text, context): number => {
-  const match = /^(\d{1,6})(MiB|GiB)$/.exec(text);
-  if (match === null) {
-    context.addIssue("expected a size such as 64MiB or 1GiB");
-    return z.NEVER;
-  }
-  return Number(match[1]) * (match[2] === "GiB" ? 2 ** 30 : 2 ** 20);
+  const [, digits, unit] = /^(\d{1,6})(MiB|GiB)$/.exec(text) ?? [];
+  const value = Number(digits) * (unit === "GiB" ? 2 ** 30 : 2 ** 20);
+  if (value > 0) return value;
+  context.addIssue("expected a size such as 64MiB or 1GiB");
+  return z.NEVER;
 });
 
 const flag = z
@@ -64,9 +65,16 @@ interface Setting<Schema extends z.ZodType> {
 
 const setting = <Schema extends z.ZodType>(value: Setting<Schema>): Setting<Schema> => value;
 
-/** Hides the password of a URL. */
+/** Hides what a database's URL may hold of secrets; all of it where it is no URL. */
 function maskUrl(text: string): string {
-  return text.replace(/(:\/\/[^/:@]*):[^/@]*@/, "$1:***@");
+  if (text.startsWith("sqlite:")) return text;
+  if (!URL.canParse(text)) return text.replace(/:.*/s, ":***");
+  const url = new URL(text);
+  if (url.password !== "") url.password = "***";
+  for (const name of url.searchParams.keys()) {
+    if (/password/i.test(name)) url.searchParams.set(name, "***");
+  }
+  return url.href;
 }
 
 export const SETTINGS = {
@@ -122,14 +130,15 @@ export const SETTINGS = {
   }),
   maxConnectionAge: setting({
     env: "PROMPTD_MAX_CONNECTION_AGE",
-    schema: duration,
+    // Shorter, and calls meet the end of their connection before they are read.
+    schema: duration("1s"),
     default: "10m",
     description:
       "After this time a gRPC client is asked to connect anew, so that load balancers can spread clients.",
   }),
   shutdownGrace: setting({
     env: "PROMPTD_SHUTDOWN_GRACE",
-    schema: duration,
+    schema: duration("0s"),
     default: "10s",
     description: "On SIGTERM, how long calls in flight may take before they are cut off.",
   }),

@@ -2,6 +2,7 @@
 
 import { CommanderError } from "commander";
 import { type ErrorCode, PromptdError } from "../core/errors.ts";
+import { oneLine } from "./output.ts";
 import type { Terminal } from "./terminal.ts";
 
 export const EXIT = {
@@ -52,8 +53,8 @@ export function report(thrown: unknown, terminal: Terminal): number {
   if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT.ok : EXIT.usage;
   const error = thrown instanceof WrongUsage ? thrown.cause : thrown;
   const [line, ...below] = errorLines(error);
-  terminal.err(`promptd: ${line}\n`);
-  for (const text of below) terminal.err(`  ${text}\n`);
+  terminal.err(`promptd: ${oneLine(line ?? "")}\n`);
+  for (const text of below) terminal.err(`  ${oneLine(text)}\n`);
   if (thrown instanceof WrongUsage) return EXIT.usage;
   return error instanceof PromptdError ? exitCode(error.code) : EXIT.failed;
 }

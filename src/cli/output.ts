@@ -17,9 +17,14 @@ export function jsonDocument(value: unknown): string {
   return `${JSON.stringify(value, null, 2)}\n`;
 }
 
-/** Rows under a header, in columns as wide as their widest cell. Line breaks in cells become spaces. */
+/** A text without line breaks, and without what would steer the terminal that shows it. */
+export function oneLine(text: string): string {
+  return text.replace(/[\s\p{Cc}]+/gu, " ");
+}
+
+/** Rows under a header, in columns as wide as their widest cell. */
 export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  const lines = [header, ...rows].map((row) => row.map((cell) => cell.replace(/\s+/g, " ")));
+  const lines = [header, ...rows].map((row) => row.map(oneLine));
   const widths = header.map((_, column) =>
     Math.max(...lines.map((line) => (line[column] ?? "").length)),
   );

@@ -205,7 +205,11 @@ describe("exit codes", () => {
     ["get nowhere", 3, 'promptd: prompt "nowhere" does not exist\n'],
     ["versions nowhere", 3, 'promptd: prompt "nowhere" does not exist\n'],
     ["get a|b", 1, "promptd: name: must not hold |\n"],
-    ["label set a|b L=1", 1, "promptd: 2 things are wrong\n  name: must not hold |\n  moves[0]: "],
+    [
+      "label set a|b L=1",
+      1,
+      "promptd: 2 things are wrong\n  name: must not hold |\n  moves[0].label: ",
+    ],
     ["get", 2, "promptd: missing required argument 'name'\n"],
     ["get a --version 0", 2, "expected a whole number, 1 or more"],
     ["get a --version 1 --label b", 2, "cannot be used with"],
