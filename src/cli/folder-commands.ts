@@ -1,6 +1,6 @@
 import type { Command } from "commander";
+import type { Lazily } from "./action.ts";
 import { repeatable, withServiceOptions } from "./options.ts";
-import type { Lazily } from "./program.ts";
 
 /** The commands between a registry and a folder of prompt files. */
 export function addFolderCommands(program: Command, lazily: Lazily): void {

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
+import type { Lazily } from "./action.ts";
 import { labelVersion, repeatable, wholeNumber, withServiceOptions } from "./options.ts";
-import type { Lazily } from "./program.ts";
 
 /** `promptd label …` */
 export function addLabelCommands(program: Command, lazily: Lazily): void {

@@ -1,20 +1,12 @@
 import { existsSync, readFileSync } from "node:fs";
 import { Command } from "commander";
+import type { Lazily } from "./action.ts";
 import { EXIT, report } from "./exit.ts";
 import { addFolderCommands } from "./folder-commands.ts";
 import { addLabelCommands } from "./label-commands.ts";
 import { addPromptCommands } from "./prompt-commands.ts";
 import { addServerCommands } from "./server-commands.ts";
 import type { Terminal } from "./terminal.ts";
-
-/**
- * Makes an action of commander from one that is loaded when it runs, so that
- * `--help` and wrong usage are answered at once.
- */
-export type Lazily = (load: () => Promise<Action>) => (...args: unknown[]) => Promise<void>;
-
-/** What a command does: gets its arguments, its options, and the commander command. */
-type Action = (terminal: Terminal, ...args: never[]) => Promise<void>;
 
 /**
  * Runs one command line.

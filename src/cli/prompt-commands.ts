@@ -1,4 +1,5 @@
 import { type Command, Option } from "commander";
+import type { Lazily } from "./action.ts";
 import {
   jsonAssignment,
   keyValue,
@@ -7,7 +8,6 @@ import {
   withSelectorOptions,
   withServiceOptions,
 } from "./options.ts";
-import type { Lazily } from "./program.ts";
 
 /** The commands that read prompts and add versions. */
 export function addPromptCommands(program: Command, lazily: Lazily): void {

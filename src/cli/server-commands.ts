@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { Lazily } from "./program.ts";
+import type { Lazily } from "./action.ts";
 import { type SettingKey, withSettingOptions } from "./setting-options.ts";
 
 /** The settings that tell which database is meant. */

@@ -3,13 +3,9 @@
 import { create, type DescFile, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import {
-  status as grpcStatus,
   Metadata,
   Server,
   ServerCredentials,
-  ServerInterceptingCall,
-  type ServerInterceptingCallInterface,
-  type ServerInterceptor,
   type ServerUnaryCall,
   type ServiceDefinition,
   type sendUnaryData,
@@ -30,6 +26,7 @@ import {
   MESSAGE_LIMIT_BYTES,
   type Served,
 } from "./calls.ts";
+import { EndlessStreams } from "./endless-streams.ts";
 import { statusDetails } from "./status.ts";
 
 export interface GrpcServer {
@@ -124,33 +121,6 @@ export function grpcServer(
         });
       }),
   };
-}
-
-/**
- * Streams that go on until somebody ends them: Health.Watch, which many clients
- * hold open, and reflection. A drain would wait for them in vain.
- */
-class EndlessStreams {
-  readonly #open = new Set<ServerInterceptingCallInterface>();
-
-  readonly interceptor: ServerInterceptor = (method, call) => {
-    if (!method.responseStream) return call as ServerInterceptingCall;
-    this.#open.add(call);
-    return new ServerInterceptingCall(call, {
-      start: (next) => next({ onCancel: () => this.#open.delete(call) }),
-      sendStatus: (status, next) => {
-        this.#open.delete(call);
-        next(status);
-      },
-    });
-  };
-
-  end(): void {
-    for (const call of this.#open) {
-      call.sendStatus({ code: grpcStatus.UNAVAILABLE, details: "promptd is stopping" });
-    }
-    this.#open.clear();
-  }
 }
 
 /** Makes an abort signal only for a method that looks at it. */
