@@ -1,7 +1,7 @@
 /** gRPC over HTTP/2, on @grpc/grpc-js. */
 
-import { create, type DescFile, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
-import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
+import { type DescFile, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
+import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import {
   Metadata,
   Server,
@@ -12,10 +12,12 @@ import {
   setLogger,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { loadFileDescriptorSetFromBuffer, loadSync } from "@grpc/proto-loader";
+import type { PackageDefinition } from "@grpc/proto-loader";
 import { ReflectionService } from "@grpc/reflection";
-import { HealthImplementation, protoPath as healthProto } from "grpc-health-check";
+import { HealthImplementation } from "grpc-health-check";
 import type { Logger } from "pino";
+import { BadRequestSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { Health } from "../../gen/grpc/health/v1/health_pb.ts";
 import { PromptdError } from "../core/errors.ts";
 import type { Scope } from "../core/ports.ts";
 import {
@@ -163,17 +165,21 @@ function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** What is served, health included, in the form that the reflection service takes. */
-function packageDefinition(served: readonly Served[]) {
-  const files = new Map<string, DescFile>();
+/**
+ * What is served, health and the details of errors included, in the form that the reflection service
+ * takes: it reads nothing but the files. They are those of the contract, because
+ * what proto-loader makes of them again has names that Go's clients cannot
+ * resolve.
+ */
+function packageDefinition(served: readonly Served[]): PackageDefinition {
+  const files = new Map<string, Buffer>();
   const add = (file: DescFile) => {
     for (const dependency of file.dependencies) add(dependency);
-    files.set(file.name, file);
+    files.set(file.name, asBuffer(toBinary(FileDescriptorProtoSchema, file.proto)));
   };
   for (const { service } of served) add(service.file);
-  const set = create(FileDescriptorSetSchema, { file: [...files.values()].map((f) => f.proto) });
-  return {
-    ...loadFileDescriptorSetFromBuffer(asBuffer(toBinary(FileDescriptorSetSchema, set))),
-    ...loadSync(healthProto),
-  };
+  add(Health.file);
+  add(BadRequestSchema.file);
+  const fileDescriptorProtos = [...files.values()];
+  return { files: { fileDescriptorProtos } } as unknown as PackageDefinition;
 }

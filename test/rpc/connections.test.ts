@@ -1,5 +1,7 @@
 import http2 from "node:http2";
 import { join } from "node:path";
+import { fromBinary } from "@bufbuild/protobuf";
+import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import * as grpc from "@grpc/grpc-js";
@@ -121,7 +123,15 @@ describe("the standard services", () => {
     );
     const symbol = { fileContainingSymbol: "promptd.v1.PromptService.GetPrompt" };
     const { fileDescriptorResponse } = await ask(symbol);
-    expect(fileDescriptorResponse?.fileDescriptorProto.length).toBeGreaterThan(0);
+    const files = (fileDescriptorResponse?.fileDescriptorProto ?? []).map((bytes) =>
+      fromBinary(FileDescriptorProtoSchema, bytes),
+    );
+    expect(files.map(({ name }) => name)).toContain("promptd/v1/prompt_service.proto");
+    // As in the contract: Go's clients resolve no other names.
+    const types = files.flatMap(({ messageType }) => messageType).flatMap(({ field }) => field);
+    expect(types.filter(({ typeName }) => typeName !== "" && !typeName.startsWith("."))).toEqual(
+      [],
+    );
     stream.end();
     client.close();
   });
