@@ -7,4 +7,4 @@ import type { Terminal } from "./terminal.ts";
 export type Lazily = (load: () => Promise<Action>) => (...args: unknown[]) => Promise<void>;
 
 /** What a command does: gets its arguments, its options, and the commander command. */
-export type Action = (terminal: Terminal, ...args: never[]) => Promise<void>;
+type Action = (terminal: Terminal, ...args: never[]) => Promise<void>;

@@ -1,7 +1,7 @@
 import { PromptdError } from "../core/errors.ts";
 import { databaseUrl } from "../runtime.ts";
 import { backup, type Contents, restore } from "../store/backup.ts";
-import { openDatabase, sqlitePath } from "../store/database.ts";
+import { openDatabase, sqlitePath } from "../store/open.ts";
 import { type SettingOptions, settingsOf } from "./setting-options.ts";
 import type { Terminal } from "./terminal.ts";
 

@@ -49,7 +49,15 @@ export async function restore(path: string, file: string): Promise<Contents> {
     await patiently(copy, async () => using(new SqliteFile(copy), (db) => requireSound(db, file)));
     await migrateFile(copy);
     await migrateFile(path);
-    return patiently(path, async () => using(openSqliteFile(path), (db) => takeOver(db, copy)));
+    return patiently(path, async () => {
+      const db = openSqliteFile(path);
+      try {
+        db.run("attach database ? as copy", [copy]);
+        return await db.transaction("immediate", async () => takeOver(db));
+      } finally {
+        db.close();
+      }
+    });
   });
 }
 
@@ -62,17 +70,16 @@ function copyDatabase(path: string, copy: string): void {
 
 /** @throws refused */
 function requireSound(db: SqliteFile, file: string): void {
-  let problems: unknown[];
+  let sound: boolean;
   try {
     requireRegistry(db, file);
-    problems = db
-      .all<{ integrity_check: string }>("pragma integrity_check")
-      .filter((row) => row.integrity_check !== "ok");
+    const [check] = db.all<{ integrity_check: string }>("pragma integrity_check(1)");
+    sound = check?.integrity_check === "ok" && db.all("pragma foreign_key_check").length === 0;
   } catch (cause) {
     if (cause instanceof PromptdError) throw cause;
     throw new PromptdError("refused", `${file} is no SQLite database, or is damaged`, { cause });
   }
-  if (problems.length > 0) throw new PromptdError("refused", `${file} is damaged`);
+  if (!sound) throw new PromptdError("refused", `${file} is damaged`);
 }
 
 /** @throws refused */
@@ -93,19 +100,10 @@ async function migrateFile(path: string): Promise<void> {
 }
 
 /** Both have run the same migrations, so their columns are the same in number and order. */
-function takeOver(db: SqliteFile, copy: string): Contents {
-  db.run("attach database ? as copy", [copy]);
-  db.exec("begin immediate");
-  try {
-    for (const table of TABLES.toReversed()) db.exec(`delete from main.${table}`);
-    for (const table of TABLES) db.exec(`insert into main.${table} select * from copy.${table}`);
-    const contents = count(db);
-    db.exec("commit");
-    return contents;
-  } catch (error) {
-    if (db.inTransaction) db.exec("rollback");
-    throw error;
-  }
+function takeOver(db: SqliteFile): Contents {
+  for (const table of TABLES.toReversed()) db.exec(`delete from main.${table}`);
+  for (const table of TABLES) db.exec(`insert into main.${table} select * from copy.${table}`);
+  return count(db);
 }
 
 function count(db: SqliteFile): Contents {

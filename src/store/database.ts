@@ -1,4 +1,3 @@
-import { resolve } from "node:path";
 import type { Kysely } from "kysely";
 import { PromptdError } from "../core/errors.ts";
 import type { MigrationState } from "./migrations.ts";
@@ -39,35 +38,6 @@ export interface DatabaseOptions {
   onFault?: (message: string, cause: unknown) => void;
   /** How long a transaction waits for those of other processes, in milliseconds. */
   lockTimeout?: number;
-}
-
-/**
- * Opens `sqlite:PATH` (made when missing) or `postgres://…`, whose driver alone
- * is loaded. PostgreSQL is not connected to before it is needed.
- *
- * @throws invalid, unavailable
- */
-export async function openDatabase(url: string, options: DatabaseOptions = {}): Promise<Database> {
-  const path = sqlitePath(url);
-  if (path !== undefined) {
-    const { SqliteDatabase } = await import("./sqlite-database.ts");
-    return SqliteDatabase.open(path, options);
-  }
-  if (/^postgres(ql)?:\/\//.test(url)) {
-    const { PostgresDatabase } = await import("./postgres.ts");
-    return new PostgresDatabase(url, options);
-  }
-  throw invalidUrl("expected sqlite:PATH or postgres://USER@HOST/DATABASE");
-}
-
-/** The absolute path of a SQLite URL, undefined for another one. @throws invalid */
-export function sqlitePath(url: string): string | undefined {
-  if (!url.startsWith("sqlite:")) return undefined;
-  const path = url.slice("sqlite:".length);
-  if (path === "" || path === ":memory:") {
-    throw invalidUrl("expected the path of a file behind sqlite:");
-  }
-  return resolve(path);
 }
 
 export function invalidUrl(description: string): PromptdError {

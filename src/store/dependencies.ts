@@ -13,10 +13,7 @@ export interface Inclusion {
   childVersion: number | null;
 }
 
-/** A template can hold tens of thousands of tags, and a statement takes so many parameters. */
-const ROWS_PER_INSERT = 1000;
-
-/** Keeps what a new version includes. */
+/** Keeps what a new version includes, which is bounded (`LIMITS.compositionTags`). */
 export async function recordDependencies(
   db: Connection,
   { project, name }: PromptKey,
@@ -34,10 +31,7 @@ export async function recordDependencies(
     child_label: "label" in selector ? selector.label : null,
     child_version: "version" in selector ? selector.version : null,
   }));
-  for (let from = 0; from < rows.length; from += ROWS_PER_INSERT) {
-    const some = rows.slice(from, from + ROWS_PER_INSERT);
-    await db.insertInto("dependencies").values(some).execute();
-  }
+  await db.insertInto("dependencies").values(rows).execute();
 }
 
 /** Which existing versions include a prompt. */

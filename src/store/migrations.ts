@@ -10,10 +10,9 @@ export interface SchemaTypes {
 }
 
 /** By name, in the order of which they run. One that was released is never edited. */
-export const MIGRATIONS: Record<string, (db: Kysely<Tables>, types: SchemaTypes) => Promise<void>> =
-  {
-    "0001_registry": createRegistry,
-  };
+const MIGRATIONS: Record<string, (db: Kysely<Tables>, types: SchemaTypes) => Promise<void>> = {
+  "0001_registry": createRegistry,
+};
 
 export const MIGRATION_TABLE = "promptd_migrations";
 const MIGRATION_LOCK_TABLE = "promptd_migration_lock";

@@ -1,10 +1,9 @@
 import { setImmediate } from "node:timers/promises";
-import { type Kysely, sql } from "kysely";
+import { Kysely, SqliteDialect, sql } from "kysely";
 import pLimit from "p-limit";
 import type { Connection, Database, DatabaseOptions } from "./database.ts";
 import { type MigrationState, migrate, migrationState } from "./migrations.ts";
 import type { Tables } from "./schema.ts";
-import { kyselyOn } from "./sqlite-dialect.ts";
 import { makePrivateFile, openSqliteFile, type SqliteFile } from "./sqlite-file.ts";
 import { LOCK_TIMEOUT_MS, patiently } from "./sqlite-lock.ts";
 
@@ -46,8 +45,8 @@ export class SqliteDatabase implements Database {
     this.#lockTimeout = lockTimeout;
     this.#readerFile = reader;
     this.#writerFile = writer;
-    this.#writer = kyselyOn(writer, "immediate");
-    this.#reader = kyselyOn(reader, "deferred");
+    this.#writer = new Kysely({ dialect: new SqliteDialect({ database: writer }) });
+    this.#reader = new Kysely({ dialect: new SqliteDialect({ database: reader }) });
   }
 
   query<Result>(signal: AbortSignal | undefined, work: (db: Connection) => Promise<Result>) {
@@ -58,7 +57,9 @@ export class SqliteDatabase implements Database {
     return this.#patiently(signal, async () => {
       // SQLite answers at once: who reads page after page would never let anybody else run.
       await setImmediate();
-      return this.#reader.transaction().execute(work);
+      return this.#reader
+        .connection()
+        .execute((db) => this.#readerFile.transaction("deferred", () => work(db)));
     });
   }
 
@@ -67,34 +68,18 @@ export class SqliteDatabase implements Database {
     return this.#inTurn(async () => {
       // For the same reason as in a snapshot.
       await setImmediate();
-      const waited = performance.now() - arrived;
-      return this.#patiently(signal, () => this.#writer.transaction().execute(work), waited);
+      return this.#patiently(signal, () => this.#write(work), performance.now() - arrived);
     });
   }
 
-  migrate(): Promise<string[]> {
-    return this.#inTurn(() => this.#patiently(undefined, () => this.#migrateLocked()));
-  }
-
-  /**
-   * Kysely's migrator writes before it begins its transaction too. A statement
-   * that meets a lock there keeps its snapshot open in libsql, and nothing after
-   * it can write; so the lock is taken before all of it.
-   */
-  async #migrateLocked(): Promise<string[]> {
-    this.#writerFile.exec("begin immediate");
-    try {
-      const names = await migrate(this.#writer, TYPES);
-      this.#writerFile.exec("commit");
-      return names;
-    } catch (error) {
-      if (this.#writerFile.inTransaction) this.#writerFile.exec("rollback");
-      throw error;
-    }
+  /** In one transaction, the making of the migrator's own tables included. */
+  async migrate(): Promise<string[]> {
+    if ((await this.migrationState()).pending.length === 0) return [];
+    return this.transaction(undefined, (db) => migrate(db, TYPES));
   }
 
   migrationState(): Promise<MigrationState> {
-    return this.#patiently(undefined, () => migrationState(this.#writer));
+    return this.#patiently(undefined, () => migrationState(this.#reader));
   }
 
   async close(): Promise<void> {
@@ -115,6 +100,12 @@ export class SqliteDatabase implements Database {
     } catch {
       // The write-ahead log stays, and is read by whoever opens the file next.
     }
+  }
+
+  #write<Result>(work: (db: Connection) => Promise<Result>): Promise<Result> {
+    return this.#writer
+      .connection()
+      .execute((db) => this.#writerFile.transaction("immediate", () => work(db)));
   }
 
   #patiently<Result>(

@@ -13,41 +13,69 @@ const BUSY_TIMEOUT_MS = 5;
 /** Statements kept prepared. Few texts occur; those with `in (…)` differ by the length of the list. */
 const PREPARED_STATEMENTS = 200;
 
+/** What is acknowledged survives the loss of power, and reads do not wait for writes. */
+const REGISTRY_SETTINGS =
+  "pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on";
+
 /** One connection to a SQLite file, made when missing. */
 export class SqliteFile {
-  readonly #libsql: Libsql.Database;
+  readonly #path: string;
+  readonly #settings: string;
   readonly #statements = new LRUCache<string, SqliteStatement>({ max: PREPARED_STATEMENTS });
+  #libsql: Libsql.Database;
+  #stuck = false;
 
-  constructor(path: string) {
-    this.#libsql = new Libsql(path, { timeout: BUSY_TIMEOUT_MS });
+  /** @param settings statements to run first */
+  constructor(path: string, settings = "") {
+    this.#path = path;
+    this.#settings = settings;
+    this.#libsql = this.#open();
   }
 
-  get inTransaction(): boolean {
-    return this.#libsql.inTransaction;
-  }
-
+  /** A statement that is kept and run again. */
   prepare(sql: string): SqliteStatement {
+    this.#renew();
     let statement = this.#statements.get(sql);
     if (statement === undefined) {
-      statement = new Statement(this.#libsql.prepare(sql));
+      statement = this.#statement(sql);
       this.#statements.set(sql, statement);
     }
     return statement;
   }
 
-  /** Runs statements without parameters that are not worth keeping. */
+  /** Runs statements without parameters or results. */
   exec(sql: string): void {
+    this.#renew();
     this.#libsql.exec(sql);
   }
 
-  /** The rows of a statement that is not worth keeping. */
-  all<Row>(sql: string, parameters: readonly unknown[] = []): Row[] {
-    return new Statement(this.#libsql.prepare(sql)).all(parameters) as Row[];
+  /** @param mode whether the write lock is taken at once, or the transaction only reads */
+  async transaction<Result>(
+    mode: "immediate" | "deferred",
+    work: () => Promise<Result>,
+  ): Promise<Result> {
+    this.exec(`begin ${mode}`);
+    try {
+      const result = await work();
+      this.exec("commit");
+      return result;
+    } catch (error) {
+      // SQLite has ended it by itself where the disk failed or was full.
+      if (this.#libsql.inTransaction) this.exec("rollback");
+      throw error;
+    }
   }
 
   /** Runs a statement that is not worth keeping. */
   run(sql: string, parameters: readonly unknown[] = []): void {
-    new Statement(this.#libsql.prepare(sql)).run(parameters);
+    this.#renew();
+    this.#statement(sql).run(parameters);
+  }
+
+  /** The rows of a statement that is not worth keeping. */
+  all<Row>(sql: string, parameters: readonly unknown[] = []): Row[] {
+    this.#renew();
+    return this.#statement(sql).all(parameters) as Row[];
   }
 
   /** May be called again. */
@@ -55,29 +83,68 @@ export class SqliteFile {
     this.#statements.clear();
     if (this.#libsql.open) this.#libsql.close();
   }
+
+  #statement(sql: string): SqliteStatement {
+    return new Statement(this.#libsql.prepare(sql), () => {
+      this.#stuck = true;
+    });
+  }
+
+  /**
+   * libsql leaves a statement that found the database locked in the middle of
+   * its run. As long as it counts as running, whatever the connection reads next
+   * is never let go of: it would go on to see that state, and could not write.
+   */
+  #renew(): void {
+    if (!this.#stuck || this.#libsql.inTransaction) return;
+    this.close();
+    this.#libsql = this.#open();
+    this.#stuck = false;
+  }
+
+  #open(): Libsql.Database {
+    const libsql = new Libsql(this.#path, { timeout: BUSY_TIMEOUT_MS });
+    try {
+      libsql.exec(this.#settings);
+      return libsql;
+    } catch (error) {
+      libsql.close();
+      throw error;
+    }
+  }
 }
 
-/** A prepared statement that is kept and run again. */
 class Statement implements SqliteStatement {
   readonly reader: boolean;
   readonly #statement: Libsql.Statement<unknown[]>;
+  readonly #onLocked: () => void;
 
-  constructor(statement: Libsql.Statement<unknown[]>) {
+  constructor(statement: Libsql.Statement<unknown[]>, onLocked: () => void) {
     this.#statement = statement;
+    this.#onLocked = onLocked;
     this.reader = statement.reader;
   }
 
   all(parameters: readonly unknown[]): unknown[] {
-    return this.#statement.all(checked(parameters));
+    return this.#attempt(() => this.#statement.all(checked(parameters)));
   }
 
   run(parameters: readonly unknown[]): Libsql.RunResult {
-    return this.#statement.run(checked(parameters));
+    return this.#attempt(() => this.#statement.run(checked(parameters)));
   }
 
   /** A statement that is not read to its end would keep its snapshot open. */
   iterate(): never {
     throw new Error("results are not streamed");
+  }
+
+  #attempt<Result>(run: () => Result): Result {
+    try {
+      return run();
+    } catch (error) {
+      if (isLocked(error)) this.#onLocked();
+      throw error;
+    }
   }
 }
 
@@ -93,16 +160,19 @@ function checked(parameters: readonly unknown[]): readonly unknown[] {
   return parameters;
 }
 
-/** Opens a file as the registry is kept: what was acknowledged survives the loss of power. */
+/** The name of a SQLite result or of a system error, such as SQLITE_BUSY or ENOSPC. */
+export function errorCode(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "";
+}
+
+/** Whether another connection was in the way. */
+export function isLocked(error: unknown): boolean {
+  return /^SQLITE_(BUSY|LOCKED)/.test(errorCode(error));
+}
+
+/** Opens a file as the registry is kept. */
 export function openSqliteFile(path: string): SqliteFile {
-  const file = new SqliteFile(path);
-  try {
-    file.exec("pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on");
-  } catch (error) {
-    file.close();
-    throw error;
-  }
-  return file;
+  return new SqliteFile(path, REGISTRY_SETTINGS);
 }
 
 /** Makes an empty file where there is none, and the directories above it, for nobody but the owner. */

@@ -1,6 +1,7 @@
 import { setTimeout } from "node:timers/promises";
 import { PromptdError } from "../core/errors.ts";
 import { throwIfAborted } from "./database.ts";
+import { errorCode, isLocked } from "./sqlite-file.ts";
 
 /** As patient as a caller who waits for an answer. */
 export const LOCK_TIMEOUT_MS = 10_000;
@@ -15,8 +16,8 @@ export interface Patience {
 }
 
 /**
- * Runs work on the file at a path, and again while another process holds the lock that it needs: it
- * has then been rolled back, or has not begun.
+ * Runs work on the file at a path, and again while another process holds the
+ * lock that it needs: it has then been rolled back, or has not begun.
  */
 export async function patiently<Result>(
   path: string,
@@ -36,14 +37,6 @@ export async function patiently<Result>(
   }
 }
 
-function sqliteCode(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "";
-}
-
-function isLocked(error: unknown): boolean {
-  return /^SQLITE_(BUSY|LOCKED)/.test(sqliteCode(error));
-}
-
 /** The file, its disk or its permissions: what an operator can see to. */
 const UNUSABLE =
   /^(SQLITE_(IOERR|FULL|READONLY|CANTOPEN|CORRUPT|NOTADB|PERM|PROTOCOL)|EACCES|EPERM|EROFS|ENOSPC|EIO|ENOENT|EEXIST|ENOTDIR|EISDIR)/;
@@ -55,7 +48,7 @@ export function translated(error: unknown, path: string): unknown {
       cause: error,
     });
   }
-  if (!UNUSABLE.test(sqliteCode(error))) return error;
+  if (!UNUSABLE.test(errorCode(error))) return error;
   const message = error instanceof Error ? error.message : String(error);
   return new PromptdError("unavailable", `the database ${path} cannot be used: ${message}`, {
     cause: error,

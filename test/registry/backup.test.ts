@@ -10,8 +10,8 @@ import { copyFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { backup, restore } from "../../src/store/backup.ts";
-import { openDatabase } from "../../src/store/database.ts";
 import { MIGRATION_TABLE } from "../../src/store/migrations.ts";
+import { openDatabase } from "../../src/store/open.ts";
 import { SqliteFile } from "../../src/store/sqlite-file.ts";
 import { Bench, failure, include, temporaryDirectory } from "./fixtures.ts";
 import { expectKept, Writer } from "./processes.ts";
@@ -126,6 +126,34 @@ describe("backup and restore", () => {
     const elsewhere = join(dirname(path), "elsewhere.db");
     await failure(restore(elsewhere, file));
     expect(existsSync(elsewhere)).toBe(false);
+  });
+
+  it("change nothing where the copy cannot be taken over to its end", async () => {
+    const { bench, path, file } = await filled();
+    await backup(path, file);
+    await bench.create("p", "3", { labels: ["production"] });
+    const before = await everything(bench);
+    const other = new SqliteFile(path);
+    other.exec(
+      "create trigger stop before insert on changes begin select raise(abort, 'stopped'); end",
+    );
+    other.close();
+    await expect(restore(path, file)).rejects.toThrow("stopped");
+    expect(await everything(bench)).toEqual(before);
+  });
+
+  it("refuse a copy whose parts do not belong together", async () => {
+    const { bench, path, file } = await filled();
+    await backup(path, file);
+    const copy = new SqliteFile(file);
+    copy.exec("pragma foreign_keys = off; delete from versions where number = 2");
+    copy.close();
+    const before = await everything(bench);
+    expect(await failure(restore(path, file))).toMatchObject({
+      code: "refused",
+      message: `${file} is damaged`,
+    });
+    expect(await everything(bench)).toEqual(before);
   });
 
   it("refuse a copy of a newer promptd, and change nothing", async () => {

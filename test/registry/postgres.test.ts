@@ -1,6 +1,7 @@
 import pg from "pg";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { type DatabaseOptions, openDatabase } from "../../src/store/database.ts";
+import type { DatabaseOptions } from "../../src/store/database.ts";
+import { openDatabase } from "../../src/store/open.ts";
 import {
   createDatabase,
   postgresUrl,
@@ -122,6 +123,8 @@ describe.skipIf(skipped)(`a PostgreSQL database${skipped ? SKIPPED_WITHOUT_POSTG
     const error = await failure(bench.versionOf("p", "latest"));
     expect(error).toMatchObject({ code: "unavailable" });
     expect(error.message).toMatch(/cannot be reached$/);
+    // Whatever comes next is asked on another connection.
+    expect(await bench.changes()).toHaveLength(1);
     await other.query("rollback");
     expect(await bench.versionOf("p", "latest")).toBe(1);
     expect(await database.migrationState()).toMatchObject({ pending: [] });

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe } from "vitest";
-import { type Database, openDatabase } from "../../src/store/database.ts";
+import type { Database } from "../../src/store/database.ts";
+import { openDatabase } from "../../src/store/open.ts";
 import { compositionRules } from "./contract/composition.ts";
 import { concurrencyRules } from "./contract/concurrency.ts";
 import { deletionRules } from "./contract/deletion.ts";

@@ -2,8 +2,9 @@ import { spawnSync } from "node:child_process";
 import { existsSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { type DatabaseOptions, openDatabase } from "../../src/store/database.ts";
+import type { DatabaseOptions } from "../../src/store/database.ts";
 import { MIGRATION_TABLE } from "../../src/store/migrations.ts";
+import { openDatabase } from "../../src/store/open.ts";
 import { SqliteFile } from "../../src/store/sqlite-file.ts";
 import { Bench, failure, temporaryDirectory } from "./fixtures.ts";
 
@@ -142,7 +143,7 @@ describe("a SQLite database", () => {
     const path = newPath();
     await open(path);
     const program = `
-      import { openDatabase } from "./src/store/database.ts";
+      import { openDatabase } from "./src/store/open.ts";
       import { Registry } from "./src/store/registry.ts";
       const registry = new Registry(await openDatabase("sqlite:" + process.argv[1]));
       const scope = { project: "default", actor: "tester" };
@@ -164,6 +165,32 @@ describe("a SQLite database", () => {
     });
     expect(stdout).toContain(`unavailable the database ${path} cannot be used`);
     expect(stdout.trim().split("\n").at(-1)).toBe("2");
+  });
+});
+
+describe("a connection to a SQLite file", () => {
+  it.each([
+    ["select", "select a from t"],
+    ["insert", "insert into t values (9)"],
+    ["insert that returns", "insert into t values (9) returning a"],
+  ])("sees what is written, and can write, after a lock kept it from an %s", (_, statement) => {
+    const path = join(temporaryDirectory(), "plain.db");
+    const [file, other] = [new SqliteFile(path), new SqliteFile(path)];
+    onTestFinished(() => {
+      for (const connection of [file, other]) connection.close();
+    });
+    other.exec("create table t (a)");
+    const prepared = file.prepare(statement);
+    other.exec("begin exclusive");
+    expect(() => (prepared.reader ? prepared.all([]) : prepared.run([]))).toThrow("locked");
+    other.exec("commit");
+
+    const count = () => file.prepare("select count(*) as rows from t").all([]);
+    expect(count()).toEqual([{ rows: 0 }]);
+    other.exec("insert into t values (1)");
+    expect(count()).toEqual([{ rows: 1 }]);
+    file.run("insert into t values (?)", [2]);
+    expect(count()).toEqual([{ rows: 2 }]);
   });
 });
 

@@ -9,7 +9,7 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { PromptdError } from "../../src/core/errors.ts";
 import type { Scope } from "../../src/core/ports.ts";
-import { openDatabase } from "../../src/store/database.ts";
+import { openDatabase } from "../../src/store/open.ts";
 import { Registry } from "../../src/store/registry.ts";
 import type { Acknowledged } from "./processes.ts";
 

@@ -28,12 +28,6 @@ export function compositionRules(subject: Subject): void {
     expect(await bench.changes()).toHaveLength(1);
   });
 
-  it("refuses tens of thousands of different tags like any other", async () => {
-    const { bench } = subject;
-    const tags = Array.from({ length: 20_000 }, (_, index) => include(`c${index}`, { version: 1 }));
-    expect((await failure(bench.create("p", tags.join("")))).code).toBe("refused");
-  });
-
   it("looks for what is included in the same project only", async () => {
     const { bench } = subject;
     await bench.create("header", "Hi", { labels: ["production"] });
@@ -96,6 +90,17 @@ export function compositionRules(subject: Subject): void {
     await bench.label("leaf", { production: version });
     const late = await failure(bench.label("middle", { production: 1 }));
     expect(late).toMatchObject({ code: "refused" });
+  });
+
+  it("refuses a new version that what includes latest cannot include", async () => {
+    const { bench } = subject;
+    await bench.create("leaf", "x");
+    await bench.create("page", include("leaf", { label: "latest" }), { labels: ["live"] });
+    const fstring = { ...text("y"), format: "fstring" as const };
+    const error = await failure(bench.create("leaf", "", { body: fstring }));
+    expect(error.code).toBe("refused");
+    expect(error.message).toContain("page v1 includes leaf v2");
+    expect(await bench.labels("leaf")).toEqual({ latest: 1 });
   });
 
   it("refuses a move that puts a prompt above too deep", async () => {

@@ -110,7 +110,7 @@ export function listRules(subject: Subject): void {
     const { bench } = subject;
     await bench.create("many", "1");
     await bench.create("few", "1", { labels: ["a"] });
-    const labels = Array.from({ length: 120 }, (_, i) => `n${String(i).padStart(3, "0")}`);
+    const labels = Array.from({ length: 100 }, (_, i) => `n${String(i).padStart(3, "0")}`);
     const put = (some: string[]) =>
       bench.label("many", Object.fromEntries(some.map((l) => [l, 1])));
     const shown = async () => {
