@@ -1,0 +1,67 @@
+import { join } from "node:path";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { expect, it, onTestFinished, vi } from "vitest";
+import { backup, restore } from "../../src/store/backup.ts";
+import {
+  createDatabase,
+  postgresUrl,
+  SKIPPED_WITHOUT_POSTGRES,
+} from "../support/postgres-databases.ts";
+import { startPostgres } from "../support/postgres-server.ts";
+import { startService } from "../support/service.ts";
+
+const text = (value: string) => ({ template: { case: "text" as const, value } });
+
+it.skipIf(postgresUrl === undefined)(
+  `says UNAVAILABLE and not ready while PostgreSQL is down, and goes on when it is back${postgresUrl === undefined ? SKIPPED_WITHOUT_POSTGRES : ""}`,
+  async ({ skip }) => {
+    const server = await startPostgres();
+    if (server === undefined)
+      return skip("no PostgreSQL is installed beside the one that was named");
+    onTestFinished(() => server.remove());
+    const service = await startService({ PROMPTD_DATABASE_URL: await createDatabase(server.url) });
+    onTestFinished(() => service.close());
+    const ready = async () => (await fetch(`http://127.0.0.1:${service.httpPort}/readyz`)).status;
+    await service.prompts.createVersion({ name: "p", ...text("one"), labels: ["production"] });
+    expect(await ready()).toBe(200);
+
+    await server.crash();
+    for (const call of [
+      service.prompts.getPrompt({ name: "p" }),
+      service.prompts.createVersion({ name: "p", ...text("two") }),
+    ]) {
+      const error = ConnectError.from(await call.catch((thrown) => thrown));
+      expect(error.code).toBe(Code.Unavailable);
+      expect(error.rawMessage).toContain("cannot be reached");
+    }
+    expect(await ready()).toBe(503);
+
+    await server.restart();
+    await vi.waitFor(async () => expect(await ready()).toBe(200));
+    const { prompt } = await service.prompts.getPrompt({ name: "p" });
+    expect(prompt?.version).toBe(1);
+  },
+);
+
+it("answers from a copy that was put back while it serves, though revisions are given out again", async () => {
+  const service = await startService();
+  onTestFinished(() => service.close());
+  const { prompts } = service;
+  const database = join(service.dataDir, "promptd.db");
+  const copy = join(service.dataDir, "copy.db");
+  const seen = async () => {
+    const { prompt } = await prompts.getPrompt({ name: "p" });
+    return [prompt?.template.value, prompt?.tags, prompt?.revision];
+  };
+  await prompts.createVersion({ name: "p", ...text("one"), labels: ["production"] });
+  await backup(database, copy);
+  await prompts.createVersion({ name: "p", ...text("lost"), labels: ["production"] });
+  await prompts.setTags({ name: "p", tags: ["lost"] });
+  expect(await seen()).toEqual(["lost", ["lost"], 3n]);
+
+  await restore(database, copy);
+  expect(await seen()).toEqual(["one", [], 1n]);
+  await prompts.createVersion({ name: "p", ...text("new"), labels: ["production"] });
+  await prompts.setTags({ name: "p", tags: ["new"] });
+  expect(await seen()).toEqual(["new", ["new"], 3n]);
+});
