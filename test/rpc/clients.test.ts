@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
   connectClient,
@@ -9,10 +8,8 @@ import {
   protoLoaderClient,
   type Seen,
 } from "../support/clients.ts";
+import { hasCurl, SKIPPED_WITHOUT_CURL } from "../support/curl.ts";
 import { startService, type TestService } from "../support/service.ts";
-
-const hasCurl = runs("curl", "--version");
-if (!hasCurl && process.env.CI) throw new Error("CI needs curl");
 
 let service: TestService;
 let clients: NeutralClient[];
@@ -54,15 +51,6 @@ afterAll(async () => {
   await service.close();
 });
 
-function runs(program: string, ...args: string[]): boolean {
-  try {
-    execFileSync(program, args, { stdio: "ignore" });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 /** Asks the same of every client, and expects one answer. */
 async function seenByAll(method: string, request: Json): Promise<Seen> {
   const seen = await Promise.all(clients.map((client) => client.call(method, request)));
@@ -79,7 +67,7 @@ function withoutId(seen: Seen): Seen {
 }
 
 describe("four clients", () => {
-  it.skipIf(!hasCurl)(`are four${hasCurl ? "" : " (skipped: needs curl)"}`, () => {
+  it.skipIf(!hasCurl)(`are four${SKIPPED_WITHOUT_CURL}`, () => {
     expect(clients).toHaveLength(4);
   });
 
