@@ -3,11 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Client, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { pino } from "pino";
 import { ChangeService } from "../../gen/promptd/v1/change_service_pb.ts";
 import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import { type Runtime, start } from "../../src/runtime.ts";
 import { loadSettings } from "../../src/settings.ts";
+import { createLog } from "../../src/telemetry/log.ts";
 
 /** A whole service in this process, on free ports and a folder of its own. */
 export interface TestService {
@@ -34,7 +34,7 @@ export async function startService(env: Record<string, string> = {}): Promise<Te
   const log: string[] = [];
   const runtime = await start(
     settings,
-    pino({ level: "debug" }, { write: (line: string) => void log.push(line) }),
+    createLog("debug", { write: (line: string) => void log.push(line) }),
   );
   const transport = createGrpcTransport({ baseUrl: `http://${runtime.grpcAddress}` });
   return {
