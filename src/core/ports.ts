@@ -13,7 +13,7 @@ import type {
 } from "./prompt.ts";
 
 /** Who acts on which tenant, and until when it matters. */
-export interface Scope {
+export interface Caller {
   project: string;
   /** Who is acting; kept as author and in the history. */
   actor: string;
@@ -68,18 +68,18 @@ export interface Edit {
  */
 export interface PromptSource {
   /** Follows a selector. @throws not_found */
-  find(scope: Scope, name: string, selector: Selector): Promise<Pointer>;
+  find(caller: Caller, name: string, selector: Selector): Promise<Pointer>;
   /** As `find`, with body and metadata of the same moment. @throws not_found */
-  load(scope: Scope, name: string, selector: Selector): Promise<PromptVersion>;
+  load(caller: Caller, name: string, selector: Selector): Promise<PromptVersion>;
   /** Prompts in order of name (by UTF-8 bytes), from behind `after`. */
   listPrompts(
-    scope: Scope,
+    caller: Caller,
     filter: { label?: string; tag?: string; folder?: string },
     page: { size: number; after?: string },
   ): Promise<Page<PromptInfo, string>>;
   /** Versions of a prompt, newest first, below `before`. @throws not_found for the prompt */
   listVersions(
-    scope: Scope,
+    caller: Caller,
     name: string,
     filter: { label?: string },
     page: { size: number; before?: number },
@@ -87,20 +87,20 @@ export interface PromptSource {
     Page<VersionInfo, number> & { type: PromptType; tags: readonly string[]; revision: number }
   >;
   /** @throws conflict, refused */
-  createVersion(scope: Scope, version: NewVersion): Promise<CreatedVersion>;
+  createVersion(caller: Caller, version: NewVersion): Promise<CreatedVersion>;
   /** @throws not_found, conflict, refused */
   setLabels(
-    scope: Scope,
+    caller: Caller,
     edit: Edit & { moves: readonly LabelMove[] },
   ): Promise<{ revision: number; previous: LabelMove[] }>;
   /** @throws not_found, conflict */
   setTags(
-    scope: Scope,
+    caller: Caller,
     edit: Edit & { tags: readonly string[] },
   ): Promise<{ revision: number; previous: readonly string[] }>;
   /** @throws not_found, conflict, refused */
   deleteVersions(
-    scope: Scope,
+    caller: Caller,
     edit: Edit & { versions: readonly number[] | "all" },
   ): Promise<{ revision: number; removed: LabelMove[] }>;
 }
@@ -109,7 +109,7 @@ export interface PromptSource {
 export interface ChangeLog {
   /** Changes of a project, newest first, below `before` and above `after`. */
   listChanges(
-    scope: Scope,
+    caller: Caller,
     filter: { name?: string; after?: number },
     page: { size: number; before?: number },
   ): Promise<Page<Change, number>>;

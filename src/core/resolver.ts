@@ -1,6 +1,6 @@
 import { type Component, compose } from "./composition.ts";
 import { PromptdError } from "./errors.ts";
-import type { AnswerCache, PromptSource, Scope } from "./ports.ts";
+import type { AnswerCache, Caller, PromptSource } from "./ports.ts";
 import type { Pointer, PromptVersion, Selector } from "./prompt.ts";
 import { type ParsedBody, parseBody } from "./template/template.ts";
 
@@ -82,33 +82,33 @@ export class Resolver {
   }
 
   /** @throws not_found, refused (composition), unavailable */
-  async resolve(scope: Scope, question: Question): Promise<Answer> {
-    const key = cacheKey(scope, question);
+  async resolve(caller: Caller, question: Question): Promise<Answer> {
+    const key = cacheKey(caller, question);
     const known = this.#memory.get(key);
-    if (known !== undefined && (await this.#stands(scope, known))) return known;
-    const answer = await this.#build(scope, question);
+    if (known !== undefined && (await this.#stands(caller, known))) return known;
+    const answer = await this.#build(caller, question);
     this.#memory.set(key, answer, approximateBytes(answer));
     return answer;
   }
 
   /** Whether every selector that led to the answer still leads to the same state. */
-  async #stands(scope: Scope, { version, selector, parts }: Answer): Promise<boolean> {
+  async #stands(caller: Caller, { version, selector, parts }: Answer): Promise<boolean> {
     const root = { name: version.name, selector, pointer: version };
     const found = await Promise.all(
       [root, ...parts].map(async (part) => {
-        const pointer = await this.#source.find(scope, part.name, part.selector);
+        const pointer = await this.#source.find(caller, part.name, part.selector);
         return sameState(pointer, part.pointer);
       }),
     );
     return found.every(Boolean);
   }
 
-  async #build(scope: Scope, { name, selector, raw }: Question): Promise<Answer> {
-    const version = await this.#source.load(scope, name, selector);
+  async #build(caller: Caller, { name, selector, raw }: Question): Promise<Answer> {
+    const version = await this.#source.load(caller, name, selector);
     if (raw) return new Answer(version, selector, [], []);
     const parts: Part[] = [];
     const { body, components } = await compose(version, async (child, childSelector) => {
-      const part = await this.#source.load(scope, child, childSelector);
+      const part = await this.#source.load(caller, child, childSelector);
       parts.push({ name: child, selector: childSelector, pointer: pointerOf(part) });
       return part;
     });
@@ -131,9 +131,9 @@ function pointerOf(part: PromptVersion): Pointer {
 }
 
 /** Keeps label `3` apart from version 3, and projects apart. */
-function cacheKey(scope: Scope, { name, selector, raw }: Question): string {
+function cacheKey(caller: Caller, { name, selector, raw }: Question): string {
   const selected = "version" in selector ? `v${selector.version}` : `l${selector.label}`;
-  return [scope.project, raw ? "raw" : "", selected, name].join("\u0000");
+  return [caller.project, raw ? "raw" : "", selected, name].join("\u0000");
 }
 
 /**

@@ -11,7 +11,7 @@ import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { Code } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import { PromptdError } from "../core/errors.ts";
-import type { Scope } from "../core/ports.ts";
+import type { Caller } from "../core/ports.ts";
 import "./text-encoding.ts";
 import { type Status, toCode, toStatus } from "./status.ts";
 
@@ -30,7 +30,7 @@ export const ANONYMOUS = { project: "default", actor: "anonymous" };
  */
 export type Method<Desc extends DescMethodUnary = DescMethodUnary> = (
   request: MessageShape<Desc["input"]>,
-  scope: Scope,
+  caller: Caller,
 ) => Promise<MessageShape<Desc["output"]> | Uint8Array>;
 
 /** The methods of a service by their local names: `getPrompt`. */
@@ -82,7 +82,7 @@ interface Call {
   desc: DescMethodUnary;
   transport: Transport;
   request: Message;
-  scope: Scope;
+  caller: Caller;
   /** On the clock of `performance`. */
   started: number;
 }
@@ -103,11 +103,11 @@ export class Calls {
     method: Method,
     transport: Transport,
     request: Message,
-    scope: Scope,
+    caller: Caller,
   ): Promise<Message | Uint8Array> {
-    const call = { desc, transport, request, scope, started: performance.now() };
+    const call = { desc, transport, request, caller, started: performance.now() };
     try {
-      const response = await method(request, scope);
+      const response = await method(request, caller);
       this.#ended(call, response);
       return response;
     } catch (thrown) {
@@ -126,7 +126,7 @@ export class Calls {
 
   /** Logs names and codes only: never a template, a variable's value or a key. */
   #ended(call: Call, outcome: Message | Uint8Array | PromptdError): void {
-    const { desc, transport, request, scope, started } = call;
+    const { desc, transport, request, caller, started } = call;
     const milliseconds = performance.now() - started;
     const failed = outcome instanceof PromptdError;
     const code = failed ? codeName(toCode(outcome.code)) : "OK";
@@ -140,8 +140,8 @@ export class Calls {
         transport,
         code,
         ms: Math.round(milliseconds * 1000) / 1000,
-        project: scope.project,
-        actor: scope.actor,
+        project: caller.project,
+        actor: caller.actor,
         ...named(request, "name", "prompt"),
         ...(failed ? failure(outcome) : named(outcome, "revision")),
       },

@@ -13,7 +13,7 @@ import { fromPageToken, readable, toPageToken } from "./pages.ts";
 /** ChangeService on the history of the database. */
 export function changeService(changes: ChangeLog): Implementation<typeof ChangeService> {
   return {
-    async listChanges({ pageSize, pageToken, name, afterRevision }, scope) {
+    async listChanges({ pageSize, pageToken, name, afterRevision }, caller) {
       const validator = new Validator();
       const size = validator.pageSize(pageSize);
       if (name !== "") validator.name(name);
@@ -23,7 +23,7 @@ export function changeService(changes: ChangeLog): Implementation<typeof ChangeS
         ...(name && { name }),
         ...(afterRevision > 0n && { after: Number(afterRevision) }),
       };
-      const page = await changes.listChanges(scope, filter, {
+      const page = await changes.listChanges(caller, filter, {
         size,
         ...(before === undefined ? {} : { before }),
       });

@@ -13,7 +13,7 @@ import {
 } from "@connectrpc/connect";
 import { type ConnectNodeAdapterOptions, connectNodeAdapter } from "@connectrpc/connect-node";
 import { PromptdError } from "../core/errors.ts";
-import type { Scope } from "../core/ports.ts";
+import type { Caller } from "../core/ports.ts";
 import {
   ANONYMOUS,
   CallFailure,
@@ -78,8 +78,8 @@ function addRoutes(
       handlers[desc.localName] = async (request, context) => {
         unread.read(context.values.get(REQUEST));
         try {
-          const scope = new ConnectScope(context);
-          return responseMessage(desc, await calls.run(desc, method, "connect", request, scope));
+          const caller = new ConnectCaller(context);
+          return responseMessage(desc, await calls.run(desc, method, "connect", request, caller));
         } catch (thrown) {
           throw thrown instanceof CallFailure ? toConnectError(thrown.status) : thrown;
         }
@@ -92,7 +92,7 @@ function addRoutes(
 const REQUEST = createContextKey<IncomingMessage | undefined>(undefined);
 
 /** Makes an abort signal only for a method that looks at it. */
-class ConnectScope implements Scope {
+class ConnectCaller implements Caller {
   readonly project = ANONYMOUS.project;
   readonly actor = ANONYMOUS.actor;
   readonly #context: HandlerContext;

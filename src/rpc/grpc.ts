@@ -19,7 +19,7 @@ import type { Logger } from "pino";
 import { BadRequestSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { Health } from "../../gen/grpc/health/v1/health_pb.ts";
 import { PromptdError } from "../core/errors.ts";
-import type { Scope } from "../core/ports.ts";
+import type { Caller } from "../core/ports.ts";
 import {
   ANONYMOUS,
   CallFailure,
@@ -91,7 +91,7 @@ export function grpcServer(
         answer: sendUnaryData<Message | Uint8Array>,
       ) => {
         try {
-          answer(null, await calls.run(desc, method, "grpc", call.request, new GrpcScope(call)));
+          answer(null, await calls.run(desc, method, "grpc", call.request, new GrpcCaller(call)));
         } catch (thrown) {
           answer(serviceError(thrown));
         }
@@ -126,7 +126,7 @@ export function grpcServer(
 }
 
 /** Makes an abort signal only for a method that looks at it. */
-class GrpcScope implements Scope {
+class GrpcCaller implements Caller {
   readonly project = ANONYMOUS.project;
   readonly actor = ANONYMOUS.actor;
   readonly #call: ServerUnaryCall<Message, Message | Uint8Array>;

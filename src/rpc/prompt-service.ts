@@ -13,7 +13,7 @@ import {
 } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import { PromptdError } from "../core/errors.ts";
 import { requireValidVersion } from "../core/new-version.ts";
-import type { NewVersion, PromptSource, Scope } from "../core/ports.ts";
+import type { Caller, NewVersion, PromptSource } from "../core/ports.ts";
 import type { JsonValue } from "../core/prompt.ts";
 import type { Answer, Resolver } from "../core/resolver.ts";
 import { compile } from "../core/template/compile.ts";
@@ -47,29 +47,29 @@ export function promptService({
   newId,
 }: PromptServiceParts): Implementation<typeof PromptService> {
   return {
-    async getPrompt(request, scope) {
-      return getPromptBytes(await resolve(resolver, request, scope, request.raw), newId());
+    async getPrompt(request, caller) {
+      return getPromptBytes(await resolve(resolver, request, caller, request.raw), newId());
     },
 
-    async batchGetPrompts({ requests }, scope) {
+    async batchGetPrompts({ requests }, caller) {
       const validator = new Validator();
       validator.require(requests.length > 0, "requests", "expected at least 1");
       validator.count(requests.length, LIMITS.batch, "requests");
       validator.done();
       const answers = requests.map((request) =>
-        resolve(resolver, request, scope, request.raw).catch(itemStatus),
+        resolve(resolver, request, caller, request.raw).catch(itemStatus),
       );
       return batchBytes(await Promise.all(answers), newId);
     },
 
-    async compile(request, scope) {
+    async compile(request, caller) {
       const { variables, placeholders, missing } = compileInput(request);
-      const answer = await resolve(resolver, request, scope);
+      const answer = await resolve(resolver, request, caller);
       const output = compile(answer.template, { variables, placeholders, missing });
       return compileBytes(answer, output, newId());
     },
 
-    async listPrompts({ pageSize, pageToken, label, tag, folder }, scope) {
+    async listPrompts({ pageSize, pageToken, label, tag, folder }, caller) {
       const validator = new Validator();
       const size = validator.pageSize(pageSize);
       if (label !== "") validator.label(label, "label");
@@ -79,7 +79,7 @@ export function promptService({
       if (after !== undefined) validator.name(after, "page_token");
       validator.done();
       const filter = { ...(label && { label }), ...(tag && { tag }), ...(folder && { folder }) };
-      const page = await source.listPrompts(scope, filter, {
+      const page = await source.listPrompts(caller, filter, {
         size,
         ...(after === undefined ? {} : { after }),
       });
@@ -89,14 +89,14 @@ export function promptService({
       return create(ListPromptsResponseSchema, { prompts, nextPageToken });
     },
 
-    async listVersions({ name, pageSize, pageToken, label }, scope) {
+    async listVersions({ name, pageSize, pageToken, label }, caller) {
       const validator = new Validator();
       validator.name(name);
       const size = validator.pageSize(pageSize);
       if (label !== "") validator.label(label, "label");
       validator.done();
       const before = fromPageToken(pageToken, "number");
-      const page = await source.listVersions(scope, name, label === "" ? {} : { label }, {
+      const page = await source.listVersions(caller, name, label === "" ? {} : { label }, {
         size,
         ...(before === undefined ? {} : { before }),
       });
@@ -109,7 +109,7 @@ export function promptService({
       });
     },
 
-    async createVersion(request, scope) {
+    async createVersion(request, caller) {
       const { name, labels, tags, commitMessage, expectedLatestVersion } = request;
       const version: NewVersion = {
         name,
@@ -120,20 +120,20 @@ export function promptService({
         ...(expectedLatestVersion === undefined ? {} : { expectedLatestVersion }),
       };
       requireValidVersion(version);
-      const created = await source.createVersion(scope, version);
+      const created = await source.createVersion(caller, version);
       return create(CreateVersionResponseSchema, {
         ...created,
         revision: BigInt(created.revision),
       });
     },
 
-    async setLabels({ name, moves, expectedRevision, reason }, scope) {
+    async setLabels({ name, moves, expectedRevision, reason }, caller) {
       const validator = new Validator();
       validator.name(name);
       validator.moves(moves.map(({ label }) => label));
       validator.message(reason, "reason");
       validator.done();
-      const { revision, previous } = await source.setLabels(scope, {
+      const { revision, previous } = await source.setLabels(caller, {
         name,
         moves: moves.map(({ label, version }) => ({ label, version })),
         reason,
@@ -142,18 +142,18 @@ export function promptService({
       return create(SetLabelsResponseSchema, { revision: BigInt(revision), previous });
     },
 
-    async setTags({ name, tags, expectedRevision, reason }, scope) {
+    async setTags({ name, tags, expectedRevision, reason }, caller) {
       const validator = new Validator();
       validator.name(name);
       validator.tags(tags);
       validator.message(reason, "reason");
       validator.done();
       const edit = { name, tags, reason, ...fromRevision(expectedRevision) };
-      const { revision, previous } = await source.setTags(scope, edit);
+      const { revision, previous } = await source.setTags(caller, edit);
       return create(SetTagsResponseSchema, { revision: BigInt(revision), previous: [...previous] });
     },
 
-    async deleteVersions({ name, versions, all, expectedRevision, reason }, scope) {
+    async deleteVersions({ name, versions, all, expectedRevision, reason }, caller) {
       const validator = new Validator();
       validator.name(name);
       const one = all !== versions.length > 0;
@@ -165,7 +165,7 @@ export function promptService({
       }
       validator.message(reason, "reason");
       validator.done();
-      const { revision, removed } = await source.deleteVersions(scope, {
+      const { revision, removed } = await source.deleteVersions(caller, {
         name,
         versions: all ? "all" : versions,
         reason,
@@ -179,7 +179,7 @@ export function promptService({
 async function resolve(
   resolver: Resolver,
   request: GetPromptRequest | CompileRequest,
-  scope: Scope,
+  caller: Caller,
   raw = false,
 ): Promise<Answer> {
   const { name, userId } = request;
@@ -190,7 +190,7 @@ async function resolve(
   else validator.label(selector.label, "label");
   validator.userId(userId);
   validator.done();
-  return resolver.resolve(scope, { name, selector, raw });
+  return resolver.resolve(caller, { name, selector, raw });
 }
 
 function compileInput(request: CompileRequest) {

@@ -1,4 +1,4 @@
-import type { ChangeLog, Edit, NewVersion, PromptSource, Scope } from "../core/ports.ts";
+import type { Caller, ChangeLog, Edit, NewVersion, PromptSource } from "../core/ports.ts";
 import type { LabelMove, Pointer, PromptVersion, Selector } from "../core/prompt.ts";
 import { listChanges } from "./change-log.ts";
 import { createVersion } from "./create-version.ts";
@@ -21,15 +21,15 @@ export class Registry implements PromptSource, ChangeLog {
     this.#now = now;
   }
 
-  async find(scope: Scope, name: string, selector: Selector): Promise<Pointer> {
-    const prompt = { project: scope.project, name };
-    const found = await this.#database.query(scope.signal, (db) =>
+  async find(caller: Caller, name: string, selector: Selector): Promise<Pointer> {
+    const prompt = { project: caller.project, name };
+    const found = await this.#database.query(caller.signal, (db) =>
       findPointer(db, prompt, selector),
     );
     // What is there instead belongs to the moment in which it was not there.
     return (
       found ??
-      this.#database.snapshot(scope.signal, async (db) => {
+      this.#database.snapshot(caller.signal, async (db) => {
         const pointer = await findPointer(db, prompt, selector);
         if (pointer === undefined) throw await notFound(db, prompt, selector);
         return pointer;
@@ -37,9 +37,9 @@ export class Registry implements PromptSource, ChangeLog {
     );
   }
 
-  load(scope: Scope, name: string, selector: Selector): Promise<PromptVersion> {
-    const prompt = { project: scope.project, name };
-    return this.#database.snapshot(scope.signal, async (db) => {
+  load(caller: Caller, name: string, selector: Selector): Promise<PromptVersion> {
+    const prompt = { project: caller.project, name };
+    return this.#database.snapshot(caller.signal, async (db) => {
       const version = await loadVersion(db, prompt, selector);
       if (version === undefined) throw await notFound(db, prompt, selector);
       return version;
@@ -47,51 +47,53 @@ export class Registry implements PromptSource, ChangeLog {
   }
 
   listPrompts(
-    scope: Scope,
+    caller: Caller,
     filter: { label?: string; tag?: string; folder?: string },
     page: { size: number; after?: string },
   ) {
-    return this.#database.snapshot(scope.signal, (db) =>
-      listPrompts(db, scope.project, filter, page),
+    return this.#database.snapshot(caller.signal, (db) =>
+      listPrompts(db, caller.project, filter, page),
     );
   }
 
   listVersions(
-    scope: Scope,
+    caller: Caller,
     name: string,
     filter: { label?: string },
     page: { size: number; before?: number },
   ) {
-    const prompt = { project: scope.project, name };
-    return this.#database.snapshot(scope.signal, (db) => listVersions(db, prompt, filter, page));
+    const prompt = { project: caller.project, name };
+    return this.#database.snapshot(caller.signal, (db) => listVersions(db, prompt, filter, page));
   }
 
   listChanges(
-    scope: Scope,
+    caller: Caller,
     filter: { name?: string; after?: number },
     page: { size: number; before?: number },
   ) {
-    return this.#database.query(scope.signal, (db) => listChanges(db, scope.project, filter, page));
+    return this.#database.query(caller.signal, (db) =>
+      listChanges(db, caller.project, filter, page),
+    );
   }
 
-  createVersion(scope: Scope, version: NewVersion) {
-    return this.#mutate(scope, version.name, (mutation) => createVersion(mutation, version));
+  createVersion(caller: Caller, version: NewVersion) {
+    return this.#mutate(caller, version.name, (mutation) => createVersion(mutation, version));
   }
 
-  setLabels(scope: Scope, edit: Edit & { moves: readonly LabelMove[] }) {
-    return this.#mutate(scope, edit.name, (mutation) => setLabels(mutation, edit));
+  setLabels(caller: Caller, edit: Edit & { moves: readonly LabelMove[] }) {
+    return this.#mutate(caller, edit.name, (mutation) => setLabels(mutation, edit));
   }
 
-  setTags(scope: Scope, edit: Edit & { tags: readonly string[] }) {
-    return this.#mutate(scope, edit.name, (mutation) => setTags(mutation, edit));
+  setTags(caller: Caller, edit: Edit & { tags: readonly string[] }) {
+    return this.#mutate(caller, edit.name, (mutation) => setTags(mutation, edit));
   }
 
-  deleteVersions(scope: Scope, edit: Edit & { versions: readonly number[] | "all" }) {
-    return this.#mutate(scope, edit.name, (mutation) => deleteVersions(mutation, edit));
+  deleteVersions(caller: Caller, edit: Edit & { versions: readonly number[] | "all" }) {
+    return this.#mutate(caller, edit.name, (mutation) => deleteVersions(mutation, edit));
   }
 
   #mutate<Result>(
-    { project, actor, signal }: Scope,
+    { project, actor, signal }: Caller,
     name: string,
     work: (mutation: Mutation) => Promise<Result>,
   ): Promise<Result> {

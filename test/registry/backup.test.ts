@@ -38,9 +38,9 @@ describe("backup and restore", () => {
   }
 
   const everything = async (bench: Bench) => ({
-    prompts: await bench.registry.listPrompts(bench.scope, {}, { size: 200 }),
-    p: await bench.registry.load(bench.scope, "p", { version: 1 }),
-    header: await bench.registry.load(bench.scope, "header", { label: "production" }),
+    prompts: await bench.registry.listPrompts(bench.caller, {}, { size: 200 }),
+    p: await bench.registry.load(bench.caller, "p", { version: 1 }),
+    header: await bench.registry.load(bench.caller, "header", { label: "production" }),
     changes: await bench.changes(),
   });
 
@@ -221,7 +221,7 @@ describe("backup and restore", () => {
     expect(revisions).toEqual(revisions.map((_, index) => index + 1));
     expect(revisions).toContain(revision);
     const { latest } = await bench.labels("p");
-    const { items } = await bench.registry.listPrompts(bench.scope, {}, { size: 9 });
+    const { items } = await bench.registry.listPrompts(bench.caller, {}, { size: 9 });
     expect(items.map(({ name }) => name)).toEqual(["p", "q"]);
     expect(items[0]).toMatchObject({ latestVersion: latest, versionCount: latest });
   });

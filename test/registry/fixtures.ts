@@ -3,13 +3,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished } from "vitest";
 import { PromptdError } from "../../src/core/errors.ts";
-import type { NewVersion, Page, Scope } from "../../src/core/ports.ts";
+import type { Caller, NewVersion, Page } from "../../src/core/ports.ts";
 import type { Change, JsonValue, PromptBody } from "../../src/core/prompt.ts";
 import type { Database } from "../../src/store/database.ts";
 import { Registry } from "../../src/store/registry.ts";
 
 /** A project of its own, so that tests that share a database do not see each other. */
-export async function newProject(database: Database): Promise<Scope> {
+export async function newProject(database: Database): Promise<Caller> {
   const id = `project-${++projects}-${process.pid}`;
   await database.transaction(undefined, (db) =>
     db.insertInto("projects").values({ id, created_at: Date.now() }).execute(),
@@ -19,18 +19,18 @@ export async function newProject(database: Database): Promise<Scope> {
 
 let projects = 0;
 
-/** A registry with a scope to use it in, and short ways to do what most tests do. */
+/** A registry with a caller to use it in, and short ways to do what most tests do. */
 export class Bench {
   readonly registry: Registry;
-  readonly scope: Scope;
+  readonly caller: Caller;
 
-  constructor(database: Database, scope: Scope) {
+  constructor(database: Database, caller: Caller) {
     this.registry = new Registry(database);
-    this.scope = scope;
+    this.caller = caller;
   }
 
   create(name: string, template: string, more: Partial<NewVersion> = {}) {
-    return this.registry.createVersion(this.scope, {
+    return this.registry.createVersion(this.caller, {
       name,
       body: text(template),
       labels: [],
@@ -41,7 +41,7 @@ export class Bench {
 
   /** Moves labels, given as `{label: version}`. */
   label(name: string, moves: Record<string, number>, expectedRevision?: number) {
-    return this.registry.setLabels(this.scope, {
+    return this.registry.setLabels(this.caller, {
       name,
       moves: Object.entries(moves).map(([label, version]) => ({ label, version })),
       reason: "because",
@@ -50,7 +50,7 @@ export class Bench {
   }
 
   tag(name: string, tags: readonly string[], expectedRevision?: number) {
-    return this.registry.setTags(this.scope, {
+    return this.registry.setTags(this.caller, {
       name,
       tags,
       reason: "because",
@@ -59,7 +59,7 @@ export class Bench {
   }
 
   remove(name: string, versions: readonly number[] | "all", expectedRevision?: number) {
-    return this.registry.deleteVersions(this.scope, {
+    return this.registry.deleteVersions(this.caller, {
       name,
       versions,
       reason: "because",
@@ -68,12 +68,12 @@ export class Bench {
   }
 
   async versionOf(name: string, label: string): Promise<number> {
-    return (await this.registry.find(this.scope, name, { label })).version;
+    return (await this.registry.find(this.caller, name, { label })).version;
   }
 
   /** All labels of a prompt, `latest` too, as `{label: version}`. */
   async labels(name: string): Promise<Record<string, number>> {
-    const { items } = await this.registry.listVersions(this.scope, name, {}, { size: 1000 });
+    const { items } = await this.registry.listVersions(this.caller, name, {}, { size: 1000 });
     const pairs = items.flatMap(({ version, labels }) => labels.map((l) => [l, version] as const));
     return Object.fromEntries(pairs);
   }
@@ -81,7 +81,7 @@ export class Bench {
   /** The changes of the project, oldest first. */
   async changes(filter: { name?: string; after?: number } = {}): Promise<Change[]> {
     const newestFirst = await allPages<Change, number>((next) =>
-      this.registry.listChanges(this.scope, filter, below(next, 200)),
+      this.registry.listChanges(this.caller, filter, below(next, 200)),
     );
     return newestFirst.reverse();
   }

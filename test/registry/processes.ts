@@ -82,7 +82,7 @@ export async function expectKept(
       text === undefined ? { labels: [{ label, to: version }] } : { versions: [version] },
     );
     if (text === undefined) continue;
-    const loaded = await bench.registry.load(bench.scope, name, { version });
+    const loaded = await bench.registry.load(bench.caller, name, { version });
     expect(loaded).toMatchObject({ commitMessage: text, body: { template: text } });
   }
   const moved = changes.flatMap(({ labels }) => labels.map(({ label, to }) => [label, to]));

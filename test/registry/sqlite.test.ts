@@ -51,7 +51,7 @@ describe("a SQLite database", () => {
     const created = bench.create("p", "1");
     const alsoCreated = bench.create("p", "2");
     // Reads go on meanwhile.
-    expect((await failure(bench.registry.find(bench.scope, "p", { version: 1 }))).code).toBe(
+    expect((await failure(bench.registry.find(bench.caller, "p", { version: 1 }))).code).toBe(
       "not_found",
     );
     release();
@@ -80,9 +80,9 @@ describe("a SQLite database", () => {
     const { bench } = await open(path);
     const { release } = lock(path);
     const controller = new AbortController();
-    const scope = { ...bench.scope, signal: controller.signal };
+    const caller = { ...bench.caller, signal: controller.signal };
     const edit = { name: "p", reason: "", tags: [] };
-    const waiting = failure(bench.registry.setTags(scope, edit));
+    const waiting = failure(bench.registry.setTags(caller, edit));
     controller.abort();
     expect((await waiting).code).toBe("canceled");
     release();
@@ -146,10 +146,10 @@ describe("a SQLite database", () => {
       import { openDatabase } from "./src/store/open.ts";
       import { Registry } from "./src/store/registry.ts";
       const registry = new Registry(await openDatabase("sqlite:" + process.argv[1]));
-      const scope = { project: "default", actor: "tester" };
+      const caller = { project: "default", actor: "tester" };
       const body = (template) => ({ type: "text", format: "mustache", template, config: {} });
       const create = (template) =>
-        registry.createVersion(scope, { name: "p", body: body(template), labels: [], commitMessage: "" });
+        registry.createVersion(caller, { name: "p", body: body(template), labels: [], commitMessage: "" });
       await create("small");
       try {
         await create("large".repeat(200_000));

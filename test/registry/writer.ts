@@ -8,13 +8,13 @@
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { PromptdError } from "../../src/core/errors.ts";
-import type { Scope } from "../../src/core/ports.ts";
+import type { Caller } from "../../src/core/ports.ts";
 import { openDatabase } from "../../src/store/open.ts";
 import { Registry } from "../../src/store/registry.ts";
 import type { Acknowledged } from "./processes.ts";
 
 const [url = "", name = ""] = process.argv.slice(2);
-const scope: Scope = { project: "default", actor: `process ${process.pid}` };
+const caller: Caller = { project: "default", actor: `process ${process.pid}` };
 
 const database = await openDatabase(url);
 await database.migrate();
@@ -30,7 +30,7 @@ await Promise.race([once(input, "line"), once(input, "close")]);
 
 for (let count = 1; running; count++) {
   const text = `${process.pid} wrote ${count}`;
-  const { version, revision } = await registry.createVersion(scope, {
+  const { version, revision } = await registry.createVersion(caller, {
     name,
     body: { type: "text", format: "mustache", template: text, config: {} },
     labels: [],
@@ -40,7 +40,7 @@ for (let count = 1; running; count++) {
   const label = `l${count % 10}`;
   const edit = { name, moves: [{ label, version }], reason: text };
   try {
-    acknowledge({ revision: (await registry.setLabels(scope, edit)).revision, version, label });
+    acknowledge({ revision: (await registry.setLabels(caller, edit)).revision, version, label });
   } catch (error) {
     // A copy was put back in between, and the version is gone with what it replaced.
     if (!(error instanceof PromptdError) || error.code !== "not_found") throw error;

@@ -8,7 +8,7 @@ export function compositionRules(subject: Subject): void {
     await bench.create("header", "Hi", { labels: ["production"] });
     const template = `${include("header", { label: "production" })} there`;
     await bench.create("page", template);
-    const { body } = await bench.registry.load(bench.scope, "page", { version: 1 });
+    const { body } = await bench.registry.load(bench.caller, "page", { version: 1 });
     expect(body.template).toBe(template);
   });
 
@@ -24,7 +24,7 @@ export function compositionRules(subject: Subject): void {
       expect(error.code).toBe("refused");
       expect(error.message).toContain("does not exist");
     }
-    expect((await bench.registry.listPrompts(bench.scope, {}, { size: 9 })).items).toHaveLength(1);
+    expect((await bench.registry.listPrompts(bench.caller, {}, { size: 9 })).items).toHaveLength(1);
     expect(await bench.changes()).toHaveLength(1);
   });
 

@@ -12,7 +12,7 @@ export function concurrencyRules(subject: Subject): void {
         if (index % 2 === 0) {
           return bench.create("p", `text ${index}`, { labels: ["production"] });
         }
-        const { version } = await bench.registry.find(bench.scope, "p", { label: "latest" });
+        const { version } = await bench.registry.find(bench.caller, "p", { label: "latest" });
         return bench.label("p", { [`l${index}`]: version });
       }),
     );
@@ -56,11 +56,11 @@ export function concurrencyRules(subject: Subject): void {
       writing = false;
     })();
     while (writing) {
-      const { registry, scope } = bench;
-      const loaded = await registry.load(scope, "p", { label: "production" });
+      const { registry, caller } = bench;
+      const loaded = await registry.load(caller, "p", { label: "production" });
       expect(loaded.labels).toEqual(["latest", "production"]);
       expect(loaded.body).toEqual(text(String(loaded.version - 1)));
-      const { items } = await registry.listVersions(scope, "p", {}, { size: 2 });
+      const { items } = await registry.listVersions(caller, "p", {}, { size: 2 });
       expect(items[0]?.labels).toEqual(["latest", "production"]);
     }
     await writes;
@@ -69,7 +69,7 @@ export function concurrencyRules(subject: Subject): void {
   it("shows nothing of a transaction that is not committed, and does not wait for it", async () => {
     const { bench, database } = subject;
     await bench.create("p", "1", { labels: ["a"] });
-    const { project } = bench.scope;
+    const { project } = bench.caller;
     let open = () => {};
     const opened = new Promise<void>((resolve) => {
       open = resolve;
@@ -95,7 +95,7 @@ export function concurrencyRules(subject: Subject): void {
     const { bench } = subject;
     await bench.create("p", "1");
     const { registry } = bench;
-    const gone = { ...bench.scope, signal: AbortSignal.abort() };
+    const gone = { ...bench.caller, signal: AbortSignal.abort() };
     const edit = { name: "p", reason: "", versions: "all" as const };
     const works = [
       registry.find(gone, "p", { version: 1 }),
@@ -106,7 +106,7 @@ export function concurrencyRules(subject: Subject): void {
     for (const { code } of await Promise.all(works.map(failure))) expect(code).toBe("canceled");
 
     const controller = new AbortController();
-    const waiting = registry.deleteVersions({ ...bench.scope, signal: controller.signal }, edit);
+    const waiting = registry.deleteVersions({ ...bench.caller, signal: controller.signal }, edit);
     controller.abort(new PromptdError("deadline", "too late"));
     expect((await failure(waiting)).code).toBe("deadline");
     expect(await bench.labels("p")).toEqual({ latest: 1 });

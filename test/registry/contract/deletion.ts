@@ -52,15 +52,15 @@ export function deletionRules(subject: Subject): void {
     expect((await bench.changes()).at(-1)?.versions).toEqual([1, 2]);
 
     const gone = { code: "not_found", message: 'prompt "p" does not exist' };
-    const { registry, scope } = bench;
-    expect(await failure(registry.find(scope, "p", { version: 1 }))).toMatchObject(gone);
-    expect(await failure(registry.load(scope, "p", { label: "latest" }))).toMatchObject(gone);
-    expect(await failure(registry.listVersions(scope, "p", {}, { size: 9 }))).toMatchObject(gone);
+    const { registry, caller } = bench;
+    expect(await failure(registry.find(caller, "p", { version: 1 }))).toMatchObject(gone);
+    expect(await failure(registry.load(caller, "p", { label: "latest" }))).toMatchObject(gone);
+    expect(await failure(registry.listVersions(caller, "p", {}, { size: 9 }))).toMatchObject(gone);
     expect(await failure(bench.label("p", { a: 1 }))).toMatchObject(gone);
     expect(await failure(bench.tag("p", []))).toMatchObject(gone);
     expect(await failure(bench.remove("p", "all"))).toMatchObject(gone);
     for (const filter of [{}, { tag: "t" }, { label: "a" }, { label: "latest" }]) {
-      expect(await registry.listPrompts(scope, filter, { size: 9 })).toEqual({ items: [] });
+      expect(await registry.listPrompts(caller, filter, { size: 9 })).toEqual({ items: [] });
     }
   });
 
@@ -70,9 +70,9 @@ export function deletionRules(subject: Subject): void {
     await bench.remove("p", [1]);
     const back = await bench.create("p", "", { body: chat("x"), expectedLatestVersion: 0 });
     expect(back).toMatchObject({ version: 2, created: true });
-    const loaded = await bench.registry.load(bench.scope, "p", { label: "latest" });
+    const loaded = await bench.registry.load(bench.caller, "p", { label: "latest" });
     expect(loaded).toMatchObject({ type: "chat", tags: [] });
-    const { items } = await bench.registry.listPrompts(bench.scope, {}, { size: 9 });
+    const { items } = await bench.registry.listPrompts(bench.caller, {}, { size: 9 });
     expect(items).toMatchObject([{ type: "chat", latestVersion: 2, versionCount: 1, tags: [] }]);
   });
 

@@ -13,7 +13,7 @@ export function historyRules(subject: Subject): void {
     expect(change).toEqual({
       revision: expect.any(Number),
       kind: "version_created",
-      project: bench.scope.project,
+      project: bench.caller.project,
       name: "p",
       actor: "tester",
       reason: "First",
@@ -47,10 +47,10 @@ export function historyRules(subject: Subject): void {
       const { revision } = await bench.create(name, String(revisions.length));
       revisions.unshift(revision);
     }
-    const { registry, scope } = bench;
+    const { registry, caller } = bench;
     const all = async (filter: { name?: string; after?: number }) => {
       const changes = await allPages<Change, number>((next) =>
-        registry.listChanges(scope, filter, below(next, size)),
+        registry.listChanges(caller, filter, below(next, size)),
       );
       return changes.map(({ revision }) => revision);
     };
@@ -66,10 +66,10 @@ export function historyRules(subject: Subject): void {
   it("takes any revision to start from", async () => {
     const { bench } = subject;
     await bench.create("p", "1");
-    const { registry, scope } = bench;
+    const { registry, caller } = bench;
     const above = 2 ** 64;
-    expect((await registry.listChanges(scope, { after: above }, { size: 9 })).items).toEqual([]);
-    const all = await registry.listChanges(scope, {}, { size: 9, before: above });
+    expect((await registry.listChanges(caller, { after: above }, { size: 9 })).items).toEqual([]);
+    const all = await registry.listChanges(caller, {}, { size: 9, before: above });
     expect(all.items).toHaveLength(1);
   });
 }

@@ -30,7 +30,7 @@ export function labelRules(subject: Subject): void {
     });
 
     const undo = { name: "p", moves: previous, reason: "" };
-    await bench.registry.setLabels(bench.scope, undo);
+    await bench.registry.setLabels(bench.caller, undo);
     expect(await bench.labels("p")).toEqual({ production: 1, old: 1, latest: 2 });
   });
 
@@ -38,7 +38,7 @@ export function labelRules(subject: Subject): void {
     const { bench } = subject;
     await bench.create("p", "1");
     const { revision } = await bench.label("p", { a: 1 });
-    const pointer = await bench.registry.find(bench.scope, "p", { label: "a" });
+    const pointer = await bench.registry.find(bench.caller, "p", { label: "a" });
     expect(pointer.revision).toBe(revision);
     const [, change] = await bench.changes();
     expect(pointer.updatedAt).toEqual(change?.createdAt);
@@ -102,7 +102,7 @@ export function labelRules(subject: Subject): void {
     const { bench, database } = subject;
     await bench.create("p", "1");
     await bench.create("p", "2");
-    const { project } = bench.scope;
+    const { project } = bench.caller;
     const labels = Array.from({ length: MAX_LABELS - 1 }, (_, index) => `l${index}`);
     await database.transaction(undefined, async (db) => {
       for (let start = 0; start < labels.length; start += 1000) {

@@ -29,9 +29,9 @@ export function listRules(subject: Subject): void {
     filter: { label?: string; tag?: string; folder?: string },
     size = 200,
   ): Promise<string[]> => {
-    const { registry, scope } = subject.bench;
+    const { registry, caller } = subject.bench;
     const prompts = await allPages<PromptInfo, string>((after) =>
-      registry.listPrompts(scope, filter, after === undefined ? { size } : { size, after }),
+      registry.listPrompts(caller, filter, after === undefined ? { size } : { size, after }),
     );
     return prompts.map(({ name }) => name);
   };
@@ -50,7 +50,7 @@ export function listRules(subject: Subject): void {
     await bench.create("a", "1");
     await bench.create("b", "1");
     const list = (size: number, after?: string) =>
-      bench.registry.listPrompts(bench.scope, {}, { size, ...(after !== undefined && { after }) });
+      bench.registry.listPrompts(bench.caller, {}, { size, ...(after !== undefined && { after }) });
     expect(await list(2)).not.toHaveProperty("next");
     expect(await list(1)).toHaveProperty("next", "a");
     expect(await list(1, "a")).not.toHaveProperty("next");
@@ -65,8 +65,8 @@ export function listRules(subject: Subject): void {
     await bench.create("p", "3", { labels: ["b"] });
     await bench.remove("p", [2]);
     const { revision } = await bench.label("p", { a: 3 });
-    const { items } = await bench.registry.listPrompts(bench.scope, {}, { size: 9 });
-    const { updatedAt } = await bench.registry.find(bench.scope, "p", { version: 1 });
+    const { items } = await bench.registry.listPrompts(bench.caller, {}, { size: 9 });
+    const { updatedAt } = await bench.registry.find(bench.caller, "p", { version: 1 });
     expect(items).toEqual([
       {
         name: "p",
@@ -114,7 +114,7 @@ export function listRules(subject: Subject): void {
     const put = (some: string[]) =>
       bench.label("many", Object.fromEntries(some.map((l) => [l, 1])));
     const shown = async () => {
-      const { items } = await bench.registry.listPrompts(bench.scope, {}, { size: 9 });
+      const { items } = await bench.registry.listPrompts(bench.caller, {}, { size: 9 });
       return items.map((prompt) => prompt.labels.map(({ label }) => label));
     };
     await put(labels.slice(0, 99));
@@ -133,9 +133,9 @@ export function listRules(subject: Subject): void {
     const { bench } = subject;
     for (const template of ["1", "2", "3", "4", "5", "6"]) await bench.create("p", template);
     await bench.remove("p", [3]);
-    const { registry, scope } = bench;
+    const { registry, caller } = bench;
     const versions = await allPages<VersionInfo, number>((next) =>
-      registry.listVersions(scope, "p", {}, below(next, size)),
+      registry.listVersions(caller, "p", {}, below(next, size)),
     );
     expect(versions.map(({ version }) => version)).toEqual([6, 5, 4, 2, 1]);
   });
@@ -144,7 +144,7 @@ export function listRules(subject: Subject): void {
     const { bench } = subject;
     await bench.create("p", "1", { labels: ["b", "a"], commitMessage: "First", tags: ["t"] });
     const { revision, contentHash } = await bench.create("p", "2");
-    const page = await bench.registry.listVersions(bench.scope, "p", {}, { size: 9 });
+    const page = await bench.registry.listVersions(bench.caller, "p", {}, { size: 9 });
     expect(page).toMatchObject({ type: "text", tags: ["t"], revision });
     expect(page).not.toHaveProperty("next");
     expect(page.items).toMatchObject([
@@ -166,7 +166,7 @@ export function listRules(subject: Subject): void {
     await bench.create("p", "2");
     const list = (label: string, before?: number) =>
       bench.registry.listVersions(
-        bench.scope,
+        bench.caller,
         "p",
         { label },
         { size: 9, ...(before && { before }) },
@@ -175,7 +175,7 @@ export function listRules(subject: Subject): void {
     expect((await list("latest")).items).toMatchObject([{ version: 2 }]);
     expect(await list("nothing")).toMatchObject({ items: [], type: "text" });
     expect((await list("a", 1)).items).toEqual([]);
-    const missing = bench.registry.listVersions(bench.scope, "q", {}, { size: 9 });
+    const missing = bench.registry.listVersions(bench.caller, "q", {}, { size: 9 });
     expect((await failure(missing)).message).toBe('prompt "q" does not exist');
   });
 }

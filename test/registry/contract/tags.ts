@@ -5,7 +5,7 @@ import type { Subject } from "../registry.contract.ts";
 export function tagRules(subject: Subject): void {
   const tagsOf = async (name: string) => {
     const { bench } = subject;
-    return (await bench.registry.load(bench.scope, name, { label: "latest" })).tags;
+    return (await bench.registry.load(bench.caller, name, { label: "latest" })).tags;
   };
 
   it("replaces the tags, in the order given and each once", async () => {

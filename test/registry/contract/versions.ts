@@ -26,7 +26,7 @@ export function versionRules(subject: Subject): void {
       tags: ["b", "a"],
       commitMessage: "First",
     });
-    const loaded = await bench.registry.load(bench.scope, "support/greeting", {
+    const loaded = await bench.registry.load(bench.caller, "support/greeting", {
       label: "production",
     });
     expect(loaded).toEqual({
@@ -47,7 +47,7 @@ export function versionRules(subject: Subject): void {
     expect(loaded.createdAt.getTime()).toBeLessThanOrEqual(Date.now());
     const { name, type, version, contentHash: hash, revision, updatedAt } = loaded;
     const pointer = { name, type, version, contentHash: hash, revision, updatedAt };
-    expect(await bench.registry.find(bench.scope, name, { version: 1 })).toEqual(pointer);
+    expect(await bench.registry.find(bench.caller, name, { version: 1 })).toEqual(pointer);
     expect(created.contentHash).toBe(hash);
   });
 
@@ -73,7 +73,7 @@ export function versionRules(subject: Subject): void {
   ])("gives back %s as it was", async (_, body) => {
     const { bench } = subject;
     const { contentHash: hash } = await bench.create("exact", "", { body });
-    const loaded = await bench.registry.load(bench.scope, "exact", { label: "latest" });
+    const loaded = await bench.registry.load(bench.caller, "exact", { label: "latest" });
     expect(loaded.body).toEqual(body);
     expect(contentHash(canonicalBody(loaded.body))).toBe(hash);
   });
@@ -129,7 +129,7 @@ export function versionRules(subject: Subject): void {
     const { bench } = subject;
     await bench.create("tagged", "one", { tags: ["a"] });
     await bench.create("tagged", "two");
-    const load = () => bench.registry.load(bench.scope, "tagged", { label: "latest" });
+    const load = () => bench.registry.load(bench.caller, "tagged", { label: "latest" });
     expect((await load()).tags).toEqual(["a"]);
     await bench.create("tagged", "three", { tags: [] });
     expect((await load()).tags).toEqual([]);
@@ -173,9 +173,9 @@ export function versionRules(subject: Subject): void {
   it("tells what exists where something does not", async () => {
     const { bench } = subject;
     const message = async (name: string, selector: { version: number } | { label: string }) => {
-      const error = await failure(bench.registry.find(bench.scope, name, selector));
+      const error = await failure(bench.registry.find(bench.caller, name, selector));
       expect(error.code).toBe("not_found");
-      const loading = await failure(bench.registry.load(bench.scope, name, selector));
+      const loading = await failure(bench.registry.load(bench.caller, name, selector));
       expect(loading.message).toBe(error.message);
       return error.message;
     };
@@ -213,7 +213,7 @@ export function versionRules(subject: Subject): void {
     await bench.create("numbers", "1", { labels: ["2"] });
     await bench.create("numbers", "2");
     expect(await bench.versionOf("numbers", "2")).toBe(1);
-    const pointer = await bench.registry.find(bench.scope, "numbers", { version: 2 });
+    const pointer = await bench.registry.find(bench.caller, "numbers", { version: 2 });
     expect(pointer.version).toBe(2);
   });
 
