@@ -11,6 +11,10 @@ export type ErrorCode =
   | "conflict"
   /** The request is well-formed, but the state of the prompt forbids it. */
   | "refused"
+  /** No key was sent, or one that is not valid. */
+  | "unauthenticated"
+  /** The key does not allow it. */
+  | "forbidden"
   /** A documented bound on size was passed. */
   | "too_large"
   /** Something that promptd depends on cannot be reached now. */

@@ -1,5 +1,6 @@
 /** What the core needs of the outside. Adapters implement these; nothing here knows them. */
 
+import type { Key, KeyScope } from "./keys.ts";
 import type {
   Change,
   LabelMove,
@@ -15,8 +16,12 @@ import type {
 /** Who acts on which tenant, and until when it matters. */
 export interface Caller {
   project: string;
-  /** Who is acting; kept as author and in the history. */
+  /** Who is acting: a key's id; kept as author and in the history. */
   actor: string;
+  /** What it may do. `rpc/` sees to it; a source does not ask. */
+  scopes?: readonly KeyScope[];
+  /** Prompts that it is limited to; none or absent: all. */
+  promptPatterns?: readonly string[];
   /** Aborted when the caller is gone or its deadline has passed. */
   signal?: AbortSignal;
 }
@@ -114,6 +119,28 @@ export interface ChangeLog {
     page: { size: number; before?: number },
   ): Promise<Page<Change, number>>;
 }
+
+/** The keys of a database. Inputs were validated by the caller. */
+export interface KeyStore {
+  /** Whether there is or ever was a key, in any project. */
+  anyKey(): Promise<boolean>;
+  /** The key with this secret, whatever its state and project. */
+  findKey(secretHash: string): Promise<{ key: Key; secretHash: string } | undefined>;
+  /** Adds a key to the caller's project, which a change tells. */
+  createKey(caller: Caller, key: NewKey): Promise<Key>;
+  /** Keys of the caller's project in order of id, from behind `after`. */
+  listKeys(caller: Caller, page: { size: number; after?: string }): Promise<Page<Key, string>>;
+  /** Revokes a key; one that is revoked stays so. @throws not_found */
+  revokeKey(caller: Caller, id: string, reason: string): Promise<Key>;
+  /** Replaces a secret. @throws not_found, refused for a revoked key */
+  rotateKey(caller: Caller, id: string, secretHash: string, reason: string): Promise<Key>;
+  /** Writes down when a key was used; no change tells of it. */
+  noteUse(caller: Caller, id: string, at: Date): Promise<void>;
+}
+
+export type NewKey = Pick<Key, "id" | "name" | "scopes" | "promptPatterns" | "expiresAt"> & {
+  secretHash: string;
+};
 
 /** Keeps what was resolved, bounded in bytes. It may forget anything at any time. */
 export interface AnswerCache<Answer> {

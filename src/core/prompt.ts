@@ -105,7 +105,14 @@ export interface LabelChange {
   to: number;
 }
 
-export type ChangeKind = "version_created" | "labels_set" | "tags_set" | "versions_deleted";
+export type ChangeKind =
+  | "version_created"
+  | "labels_set"
+  | "tags_set"
+  | "versions_deleted"
+  | "key_created"
+  | "key_revoked"
+  | "key_rotated";
 
 /** One mutation, as the history keeps it. */
 export interface Change {
@@ -113,7 +120,7 @@ export interface Change {
   revision: number;
   kind: ChangeKind;
   project: string;
-  /** The prompt. */
+  /** The prompt, or the id of the key. */
   name: string;
   actor: string;
   reason: string;

@@ -6,6 +6,7 @@
 
 import { canonicalJson } from "./content-hash.ts";
 import { Violations } from "./errors.ts";
+import type { NewKey } from "./ports.ts";
 import { type ChatMessage, type JsonValue, LATEST_LABEL, type PromptBody } from "./prompt.ts";
 
 const KIB = 1024;
@@ -30,6 +31,7 @@ export const LIMITS = {
   chatMessages: 10_000,
   /** Different composition tags of one version. */
   compositionTags: 100,
+  promptPatterns: 20,
   deletedVersions: 1000,
   batch: 100,
   pageSize: 200,
@@ -129,6 +131,24 @@ export class Validator {
   tag(tag: string, field: string): void {
     this.require(tag !== "", field, "must not be empty");
     if (this.#characters(tag, LIMITS.tagCharacters, field)) this.#printable(tag, field);
+  }
+
+  /** A new key. @param now milliseconds since 1970 */
+  key({ name, scopes, promptPatterns, expiresAt }: NewKey, now: number): void {
+    this.tag(name, "name");
+    this.require(scopes.length > 0, "scopes", "expected at least one");
+    const future = expiresAt === undefined || expiresAt.getTime() > now;
+    this.require(future, "expire_time", "expected a time in the future");
+    if (!this.count(promptPatterns.length, LIMITS.promptPatterns, "prompt_patterns")) return;
+    promptPatterns.forEach((pattern, index) => {
+      const field = `prompt_patterns[${index}]`;
+      this.require(pattern !== "", field, "must not be empty");
+      if (!this.#bytes(pattern, LIMITS.nameBytes, field)) return;
+      this.#printable(pattern, field);
+      const star = pattern.indexOf("*");
+      const last = star === -1 || star === pattern.length - 1;
+      this.require(last, field, "expected a name, or the beginning of names with * behind it");
+    });
   }
 
   /** The limits of a body; whether its templates parse is `parseBody`'s to tell. */

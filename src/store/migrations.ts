@@ -12,6 +12,7 @@ export interface SchemaTypes {
 /** By name, in the order of which they run. One that was released is never edited. */
 const MIGRATIONS: Record<string, (db: Kysely<Tables>, types: SchemaTypes) => Promise<void>> = {
   "0001_registry": createRegistry,
+  "0002_keys": createKeys,
 };
 
 export const MIGRATION_TABLE = "promptd_migrations";
@@ -196,4 +197,21 @@ async function createRegistry(db: Kysely<Tables>, { bytewiseText }: SchemaTypes)
     .on("changes")
     .columns(["project", "name", "revision"])
     .execute();
+}
+
+async function createKeys(db: Kysely<Tables>, { bytewiseText }: SchemaTypes): Promise<void> {
+  await db.schema
+    .createTable("keys")
+    .addColumn("id", bytewiseText, (column) => column.primaryKey())
+    .addColumn("project", bytewiseText, (column) => column.notNull().references("projects.id"))
+    .addColumn("name", "text", (column) => column.notNull())
+    .addColumn("secret_hash", "text", (column) => column.notNull().unique())
+    .addColumn("grant", "text", (column) => column.notNull())
+    .addColumn("creator", "text", (column) => column.notNull())
+    .addColumn("created_at", "bigint", (column) => column.notNull())
+    .addColumn("expires_at", "bigint")
+    .addColumn("revoked_at", "bigint")
+    .addColumn("last_used_at", "bigint")
+    .execute();
+  await db.schema.createIndex("keys_by_project").on("keys").columns(["project", "id"]).execute();
 }

@@ -16,6 +16,7 @@ export interface Tables {
   tags: TagsTable;
   dependencies: DependenciesTable;
   changes: ChangesTable;
+  keys: KeysTable;
 }
 
 /** In an order in which rows can be inserted: what is referred to comes first. */
@@ -28,6 +29,7 @@ export const TABLES = [
   "tags",
   "dependencies",
   "changes",
+  "keys",
 ] as const satisfies readonly (keyof Tables)[];
 
 /** One row. */
@@ -109,4 +111,19 @@ interface ChangesTable {
   created_at: number;
   /** JSON of `ChangeDetail`. */
   detail: string;
+}
+
+interface KeysTable {
+  id: string;
+  project: string;
+  name: string;
+  /** Lower-case hex of SHA-256. */
+  secret_hash: string;
+  /** JSON: what the key may do, and on which prompts. */
+  grant: string;
+  creator: string;
+  created_at: number;
+  expires_at: number | null;
+  revoked_at: number | null;
+  last_used_at: number | null;
 }

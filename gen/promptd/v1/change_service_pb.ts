@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file promptd/v1/change_service.proto.
  */
 export const file_promptd_v1_change_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch9wcm9tcHRkL3YxL2NoYW5nZV9zZXJ2aWNlLnByb3RvEgpwcm9tcHRkLnYxIvsCCgZDaGFuZ2USEAoIcmV2aXNpb24YASABKAQSJQoEa2luZBgCIAEoDjIXLnByb21wdGQudjEuQ2hhbmdlLktpbmQSDAoEbmFtZRgDIAEoCRINCgVhY3RvchgEIAEoCRIOCgZyZWFzb24YBSABKAkSLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHZlcnNpb25zGAcgAygNEicKBmxhYmVscxgIIAMoCzIXLnByb21wdGQudjEuTGFiZWxDaGFuZ2USJAoEdGFncxgJIAEoCzIWLnByb21wdGQudjEuVGFnc0NoYW5nZSJ5CgRLaW5kEhQKEEtJTkRfVU5TUEVDSUZJRUQQABIYChRLSU5EX1ZFUlNJT05fQ1JFQVRFRBABEhMKD0tJTkRfTEFCRUxTX1NFVBACEhEKDUtJTkRfVEFHU19TRVQQAxIZChVLSU5EX1ZFUlNJT05TX0RFTEVURUQQBCJGCgtMYWJlbENoYW5nZRINCgVsYWJlbBgBIAEoCRIUCgxmcm9tX3ZlcnNpb24YAiABKA0SEgoKdG9fdmVyc2lvbhgDIAEoDSIvCgpUYWdzQ2hhbmdlEhAKCHByZXZpb3VzGAEgAygJEg8KB2N1cnJlbnQYAiADKAkiYQoSTGlzdENoYW5nZXNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoDRISCgpwYWdlX3Rva2VuGAIgASgJEgwKBG5hbWUYAyABKAkSFgoOYWZ0ZXJfcmV2aXNpb24YBCABKAQiUwoTTGlzdENoYW5nZXNSZXNwb25zZRIjCgdjaGFuZ2VzGAEgAygLMhIucHJvbXB0ZC52MS5DaGFuZ2USFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJMmQKDUNoYW5nZVNlcnZpY2USUwoLTGlzdENoYW5nZXMSHi5wcm9tcHRkLnYxLkxpc3RDaGFuZ2VzUmVxdWVzdBofLnByb21wdGQudjEuTGlzdENoYW5nZXNSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("Ch9wcm9tcHRkL3YxL2NoYW5nZV9zZXJ2aWNlLnByb3RvEgpwcm9tcHRkLnYxIr4DCgZDaGFuZ2USEAoIcmV2aXNpb24YASABKAQSJQoEa2luZBgCIAEoDjIXLnByb21wdGQudjEuQ2hhbmdlLktpbmQSDAoEbmFtZRgDIAEoCRINCgVhY3RvchgEIAEoCRIOCgZyZWFzb24YBSABKAkSLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHZlcnNpb25zGAcgAygNEicKBmxhYmVscxgIIAMoCzIXLnByb21wdGQudjEuTGFiZWxDaGFuZ2USJAoEdGFncxgJIAEoCzIWLnByb21wdGQudjEuVGFnc0NoYW5nZSK7AQoES2luZBIUChBLSU5EX1VOU1BFQ0lGSUVEEAASGAoUS0lORF9WRVJTSU9OX0NSRUFURUQQARITCg9LSU5EX0xBQkVMU19TRVQQAhIRCg1LSU5EX1RBR1NfU0VUEAMSGQoVS0lORF9WRVJTSU9OU19ERUxFVEVEEAQSFAoQS0lORF9LRVlfQ1JFQVRFRBAFEhQKEEtJTkRfS0VZX1JFVk9LRUQQBhIUChBLSU5EX0tFWV9ST1RBVEVEEAciRgoLTGFiZWxDaGFuZ2USDQoFbGFiZWwYASABKAkSFAoMZnJvbV92ZXJzaW9uGAIgASgNEhIKCnRvX3ZlcnNpb24YAyABKA0iLwoKVGFnc0NoYW5nZRIQCghwcmV2aW91cxgBIAMoCRIPCgdjdXJyZW50GAIgAygJImEKEkxpc3RDaGFuZ2VzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKA0SEgoKcGFnZV90b2tlbhgCIAEoCRIMCgRuYW1lGAMgASgJEhYKDmFmdGVyX3JldmlzaW9uGAQgASgEIlMKE0xpc3RDaGFuZ2VzUmVzcG9uc2USIwoHY2hhbmdlcxgBIAMoCzISLnByb21wdGQudjEuQ2hhbmdlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCTJkCg1DaGFuZ2VTZXJ2aWNlElMKC0xpc3RDaGFuZ2VzEh4ucHJvbXB0ZC52MS5MaXN0Q2hhbmdlc1JlcXVlc3QaHy5wcm9tcHRkLnYxLkxpc3RDaGFuZ2VzUmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * One mutation. Mutations that changed nothing leave no change.
@@ -33,7 +33,7 @@ export type Change = Message<"promptd.v1.Change"> & {
   kind: Change_Kind;
 
   /**
-   * The prompt that was changed.
+   * The prompt, or the id of the key, that was changed.
    *
    * @generated from field: string name = 3;
    */
@@ -111,6 +111,21 @@ export const Change_Kind = {
    * @generated from enum value: KIND_VERSIONS_DELETED = 4;
    */
   VERSIONS_DELETED: 4,
+
+  /**
+   * @generated from enum value: KIND_KEY_CREATED = 5;
+   */
+  KEY_CREATED: 5,
+
+  /**
+   * @generated from enum value: KIND_KEY_REVOKED = 6;
+   */
+  KEY_REVOKED: 6,
+
+  /**
+   * @generated from enum value: KIND_KEY_ROTATED = 7;
+   */
+  KEY_ROTATED: 7,
 } as const;
 
 /**

@@ -1,0 +1,135 @@
+/** Keys: who may call, and what they may do. */
+
+import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { PromptdError } from "./errors.ts";
+import type { Caller, KeyStore } from "./ports.ts";
+
+/** What a key may do; none includes another. In the order in which they are shown. */
+export const KEY_SCOPES = ["read", "write", "release", "admin"] as const;
+
+export type KeyScope = (typeof KEY_SCOPES)[number];
+
+/** A key without its secret, of which only the hash is kept. */
+export interface Key {
+  id: string;
+  name: string;
+  project: string;
+  scopes: readonly KeyScope[];
+  /** Names of prompts, or beginnings of names that end with `*`; none means all. */
+  promptPatterns: readonly string[];
+  creator: string;
+  createdAt: Date;
+  expiresAt?: Date;
+  revokedAt?: Date;
+  /** To the minute. */
+  lastUsedAt?: Date;
+}
+
+/** What a caller sent to say who it is. */
+export interface Credential {
+  secret: string;
+  /** The key's id, where it was sent too. */
+  id?: string;
+}
+
+/** A public id: 64 random bits. */
+export function newKeyId(): string {
+  return `key_${randomBytes(8).toString("hex")}`;
+}
+
+/** A secret of 256 random bits, recognizable in logs and by secret scanners. */
+export function newSecret(): string {
+  return `promptd_${randomBytes(32).toString("base64url")}`;
+}
+
+/**
+ * Lower-case hex of SHA-256. A secret has 256 random bits, so there is nothing to
+ * guess that a slow hash would protect.
+ */
+export function hashSecret(secret: string): string {
+  return createHash("sha256").update(secret, "utf8").digest("hex");
+}
+
+/** Whether a key may be used on a prompt. */
+export function allowsPrompt(patterns: readonly string[] | undefined, name: string): boolean {
+  if (patterns === undefined || patterns.length === 0) return true;
+  return patterns.some((pattern) =>
+    pattern.endsWith("*") ? name.startsWith(pattern.slice(0, -1)) : name === pattern,
+  );
+}
+
+/** Who calls where nobody needs a key. */
+const ANYBODY = {
+  project: "default",
+  actor: "anonymous",
+  scopes: KEY_SCOPES as readonly KeyScope[],
+};
+
+const LAST_USE_MS = 60_000;
+
+/** Lets callers in, by the keys of a store. */
+export class Gate {
+  readonly #keys: KeyStore;
+  readonly #now: () => number;
+  /** When a key's use was last written down, by id. */
+  readonly #noted = new Map<string, number>();
+
+  /** @param now milliseconds since 1970 */
+  constructor(keys: KeyStore, now: () => number = Date.now) {
+    this.#keys = keys;
+    this.#now = now;
+  }
+
+  /**
+   * @param project that the caller asks to act on, where it is not the key's own
+   * @throws unauthenticated, forbidden for another project, unavailable
+   */
+  async admit(
+    credential: Credential | undefined,
+    project: string | undefined,
+  ): Promise<Pick<Caller, "project" | "actor" | "scopes" | "promptPatterns">> {
+    const key = credential && (await this.#valid(credential));
+    if (key === undefined) {
+      if (await this.#keys.anyKey()) throw unauthenticated(credential !== undefined);
+      return { ...ANYBODY, ...(project && { project }) };
+    }
+    this.#noteUse(key);
+    const { id, scopes, promptPatterns } = key;
+    if (project !== undefined && project !== key.project && !scopes.includes("admin")) {
+      const message =
+        "this key is of another project; only one with scope admin may name a project";
+      throw new PromptdError("forbidden", message);
+    }
+    return { project: project ?? key.project, actor: id, scopes, promptPatterns };
+  }
+
+  async #valid({ secret, id }: Credential): Promise<Key | undefined> {
+    const hash = hashSecret(secret);
+    const found = await this.#keys.findKey(hash);
+    if (found === undefined) return undefined;
+    const { key, secretHash } = found;
+    const same = timingSafeEqual(Buffer.from(secretHash), Buffer.from(hash));
+    const expired = key.expiresAt !== undefined && key.expiresAt.getTime() <= this.#now();
+    const valid = same && !expired && key.revokedAt === undefined;
+    return valid && (id === undefined || id === key.id) ? key : undefined;
+  }
+
+  /** Behind the call's back, and at most once a minute. */
+  #noteUse({ id, project }: Key): void {
+    const now = this.#now();
+    if (now - (this.#noted.get(id) ?? 0) < LAST_USE_MS) return;
+    this.#noted.set(id, now);
+    this.#keys.noteUse({ project, actor: id }, id, new Date(now)).catch(() => {
+      // The next use notes it.
+      this.#noted.delete(id);
+    });
+  }
+}
+
+/** The same words for a wrong, an expired and a revoked key: nobody learns which secrets were once good. */
+function unauthenticated(sent: boolean): PromptdError {
+  const message = sent
+    ? "the key that was sent is not valid: it is unknown, revoked or expired"
+    : "no key was sent; send one as `authorization: Bearer SECRET` or `x-api-key: SECRET`";
+  return new PromptdError("unauthenticated", message);
+}

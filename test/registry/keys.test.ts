@@ -1,0 +1,139 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { hashSecret, newKeyId, newSecret } from "../../src/core/keys.ts";
+import type { NewKey } from "../../src/core/ports.ts";
+import type { Database } from "../../src/store/database.ts";
+import { Keys } from "../../src/store/keys.ts";
+import { openDatabase } from "../../src/store/open.ts";
+import { Projects } from "../../src/store/projects.ts";
+import { Registry } from "../../src/store/registry.ts";
+import {
+  createDatabase,
+  postgresUrl,
+  SKIPPED_WITHOUT_POSTGRES,
+} from "../support/postgres-databases.ts";
+
+const caller = { project: "default", actor: "tester" };
+const now = Date.parse("2026-01-01T00:00:00Z");
+
+const newKey = (more: Partial<NewKey> = {}): NewKey => ({
+  id: newKeyId(),
+  name: "key",
+  scopes: ["read"],
+  promptPatterns: [],
+  secretHash: hashSecret(newSecret()),
+  ...more,
+});
+
+let directory: string;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "promptd-keys-"));
+});
+
+afterEach(() => rmSync(directory, { recursive: true }));
+
+describe.each([
+  { kind: "SQLite", skip: false, url: async () => `sqlite:${join(directory, "promptd.db")}` },
+  {
+    kind: `PostgreSQL${postgresUrl === undefined ? SKIPPED_WITHOUT_POSTGRES : ""}`,
+    skip: postgresUrl === undefined,
+    url: () => createDatabase(),
+  },
+])("keys on $kind", ({ skip, url }) => {
+  let database: Database;
+  let keys: Keys;
+
+  beforeEach(async () => {
+    if (skip) return;
+    database = await openDatabase(await url());
+    await database.migrate();
+    keys = new Keys(database, () => now);
+  });
+
+  afterEach(() => database?.close());
+
+  it.skipIf(skip)("are found by the hash of their secret, with all that was granted", async () => {
+    expect(await keys.anyKey()).toBe(false);
+    const key = newKey({
+      name: "ü 🙂",
+      scopes: ["read", "admin"],
+      promptPatterns: ["support/*"],
+      expiresAt: new Date(now + 1000),
+    });
+    const created = await keys.createKey(caller, key);
+    const found = await keys.findKey(key.secretHash);
+    expect(found).toEqual({ key: created, secretHash: key.secretHash });
+    expect(created).toEqual({
+      id: key.id,
+      name: "ü 🙂",
+      project: "default",
+      scopes: ["read", "admin"],
+      promptPatterns: ["support/*"],
+      creator: "tester",
+      createdAt: new Date(now),
+      expiresAt: new Date(now + 1000),
+    });
+    expect(await keys.findKey(hashSecret("another"))).toBeUndefined();
+    expect(await keys.anyKey()).toBe(true);
+  });
+
+  it.skipIf(skip)("are revoked once, rotated until then, and stay keys", async () => {
+    const key = newKey();
+    await keys.createKey(caller, key);
+    const secretHash = hashSecret(newSecret());
+    await keys.rotateKey(caller, key.id, secretHash, "leaked");
+    expect(await keys.findKey(key.secretHash)).toBeUndefined();
+    expect((await keys.findKey(secretHash))?.key.id).toBe(key.id);
+
+    const revoked = await keys.revokeKey(caller, key.id, "gone");
+    expect(revoked.revokedAt).toEqual(new Date(now));
+    await keys.revokeKey(caller, key.id, "again");
+    await expect(keys.rotateKey(caller, key.id, key.secretHash, "")).rejects.toMatchObject({
+      code: "refused",
+    });
+    await expect(keys.revokeKey(caller, "key_none", "")).rejects.toMatchObject({
+      code: "not_found",
+    });
+    expect(await keys.anyKey()).toBe(true);
+    const { items } = await new Registry(database).listChanges(caller, {}, { size: 9 });
+    expect(items.map(({ kind, reason, name }) => [kind, reason, name])).toEqual([
+      ["key_revoked", "gone", key.id],
+      ["key_rotated", "leaked", key.id],
+      ["key_created", "key", key.id],
+    ]);
+  });
+
+  it.skipIf(skip)("are listed page by page, and belong to their project alone", async () => {
+    const projects = new Projects(database, () => now);
+    await projects.create("other");
+    await expect(projects.create("other")).rejects.toMatchObject({ code: "refused" });
+    await expect(projects.create("Not one")).rejects.toMatchObject({ code: "invalid" });
+    expect((await projects.list()).map(({ id }) => id)).toEqual(["default", "other"]);
+
+    const other = { project: "other", actor: "tester" };
+    const ids: string[] = [];
+    for (let i = 0; i < 3; i++) ids.push((await keys.createKey(caller, newKey())).id);
+    const theirs = await keys.createKey(other, newKey());
+    ids.sort();
+    const first = await keys.listKeys(caller, { size: 2 });
+    expect(first.items.map(({ id }) => id)).toEqual(ids.slice(0, 2));
+    const rest = await keys.listKeys(caller, { size: 2, after: first.next ?? "" });
+    expect(rest).toMatchObject({ items: [{ id: ids[2] }] });
+    expect(rest.next).toBeUndefined();
+    await expect(keys.revokeKey(caller, theirs.id, "")).rejects.toMatchObject({
+      code: "not_found",
+    });
+    const nowhere = { project: "nowhere", actor: "tester" };
+    await expect(keys.createKey(nowhere, newKey())).rejects.toMatchObject({ code: "not_found" });
+  });
+
+  it.skipIf(skip)("have their use written down", async () => {
+    const key = newKey();
+    await keys.createKey(caller, key);
+    await keys.noteUse(caller, key.id, new Date(now + 60_000));
+    expect((await keys.findKey(key.secretHash))?.key.lastUsedAt).toEqual(new Date(now + 60_000));
+  });
+});
