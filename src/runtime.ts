@@ -5,9 +5,11 @@ import { sql } from "kysely";
 import type { Logger } from "pino";
 import { v7 as newId } from "uuid";
 import { ChangeService } from "../gen/promptd/v1/change_service_pb.ts";
+import { KeyService } from "../gen/promptd/v1/key_service_pb.ts";
 import { PromptService } from "../gen/promptd/v1/prompt_service_pb.ts";
 import { memoryCache } from "./cache/memory.ts";
 import { PromptdError } from "./core/errors.ts";
+import { Gate } from "./core/keys.ts";
 import { requireValidVersion } from "./core/new-version.ts";
 import type { PromptSource } from "./core/ports.ts";
 import { LATEST_LABEL, type Pointer } from "./core/prompt.ts";
@@ -19,9 +21,12 @@ import { Calls, serve } from "./rpc/calls.ts";
 import { changeService } from "./rpc/change-service.ts";
 import { connectListener } from "./rpc/connect.ts";
 import { grpcServer } from "./rpc/grpc.ts";
+import { keyService } from "./rpc/key-service.ts";
+import { CHANGE_PERMISSIONS, KEY_PERMISSIONS, PROMPT_PERMISSIONS } from "./rpc/permissions.ts";
 import { promptService } from "./rpc/prompt-service.ts";
 import type { ListenAddress, Settings } from "./settings.ts";
 import type { Database } from "./store/database.ts";
+import { Keys } from "./store/keys.ts";
 import { openDatabase } from "./store/open.ts";
 import { Registry } from "./store/registry.ts";
 import { createLog } from "./telemetry/log.ts";
@@ -32,6 +37,8 @@ export interface Runtime {
   /** HOST:PORT as bound. */
   grpcAddress: string;
   httpAddress: string;
+  /** Full names of promptd's own services. */
+  services: string[];
   /** Stops taking calls, lets those in flight end within the grace, and lets go of everything. */
   close(): Promise<void>;
 }
@@ -51,7 +58,6 @@ export async function start(
   settings: Settings,
   log = createLog(settings.logLevel),
 ): Promise<Runtime> {
-  refuseOpenDoor(settings);
   const database = await openDatabase(databaseUrl(settings), {
     onFault: (message, err) => log.warn({ err }, message),
   });
@@ -67,15 +73,21 @@ async function serveOn(database: Database, settings: Settings, log: Logger): Pro
   const migrations = await database.migrate();
   if (migrations.length > 0) log.info({ migrations }, "database migrated");
 
+  const keys = new Keys(database);
+  const open = !(await keys.anyKey());
+  if (open) refuseOpenDoor(settings);
+
   const registry = new Registry(database);
   if (settings.seedDir !== undefined) await seed(registry, settings.seedDir, log);
 
   const metrics = createMetrics();
   const resolver = new Resolver(registry, memoryCache<Answer>(settings.memory));
-  const calls = new Calls(log, metrics);
+  const calls = new Calls(new Gate(keys), log, metrics);
+  const prompts = promptService({ resolver, source: registry, newId });
   const served = [
-    serve(PromptService, promptService({ resolver, source: registry, newId })),
-    serve(ChangeService, changeService(registry)),
+    serve(PromptService, prompts, PROMPT_PERMISSIONS),
+    serve(ChangeService, changeService(registry), CHANGE_PERMISSIONS),
+    serve(KeyService, keyService(keys), KEY_PERMISSIONS),
   ];
 
   let serving = true;
@@ -89,7 +101,7 @@ async function serveOn(database: Database, settings: Settings, log: Logger): Pro
     graceMs: settings.shutdownGrace,
   });
   const routes = connectListener(served, calls, operations);
-  const http = httpServer(hostGuard(routes, { loopbackOnly: !settings.insecure }));
+  const http = httpServer(hostGuard(routes, { loopbackOnly: open && !settings.insecure }));
 
   const grpcAddress = await listen("gRPC", grpc, settings.grpcListen);
   const httpAddress = await listen("HTTP", http, settings.httpListen).catch(async (error) => {
@@ -97,10 +109,11 @@ async function serveOn(database: Database, settings: Settings, log: Logger): Pro
     throw error;
   });
   log.info({ grpc: grpcAddress, http: httpAddress }, "serving");
-  log.warn("there are no keys: everyone who reaches these addresses can change prompts");
+  if (open) log.warn("there are no keys: everyone who reaches these addresses can change prompts");
   return {
     grpcAddress,
     httpAddress,
+    services: served.map(({ service }) => service.typeName),
     async close() {
       serving = false;
       log.info("stopping");
@@ -115,8 +128,8 @@ async function serveOn(database: Database, settings: Settings, log: Logger): Pro
 function refuseOpenDoor({ grpcListen, httpListen, insecure }: Settings): void {
   if (insecure) return;
   const description =
-    "is not loopback, and nobody would be asked for a key: everyone who reaches it could change prompts; " +
-    "use 127.0.0.1, or set PROMPTD_INSECURE=true if the network keeps others away";
+    "is not loopback, and there are no keys: everyone who reaches it could change prompts; " +
+    "make a key with `promptd keys create`, use 127.0.0.1, or set PROMPTD_INSECURE=true if the network keeps others away";
   const open = { PROMPTD_GRPC_LISTEN: grpcListen, PROMPTD_HTTP_LISTEN: httpListen };
   const violations = Object.entries(open)
     .filter(([, { host }]) => !/^(127\.\d+\.\d+\.\d+|::1|localhost)$/.test(host))

@@ -96,7 +96,7 @@ export const SETTINGS = {
     schema: flag,
     default: "false",
     description:
-      "Allows an address that is not loopback although nobody is asked for a key: everyone who reaches it can change prompts.",
+      "While there are no keys, allows addresses that are not loopback: everyone who reaches them can change prompts.",
   }),
   dataDir: setting({
     env: "PROMPTD_DATA_DIR",

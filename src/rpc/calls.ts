@@ -11,7 +11,10 @@ import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { Code } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import { PromptdError } from "../core/errors.ts";
+import type { Gate, KeyScope } from "../core/keys.ts";
 import type { Caller } from "../core/ports.ts";
+import { credentialOf, type Header, projectOf } from "./credentials.ts";
+import { type Permissions, requireScope } from "./permissions.ts";
 import "./text-encoding.ts";
 import { type Status, toCode, toStatus } from "./status.ts";
 
@@ -21,14 +24,11 @@ export const MESSAGE_LIMIT_BYTES = 4 * 1024 * 1024;
 /** What a caller is told whose deadline has passed. */
 export const DEADLINE_PASSED = "the deadline passed before the call was done";
 
-/** Who calls while there are no keys. */
-export const ANONYMOUS = { project: "default", actor: "anonymous" };
-
 /**
  * A method of a service, written once for all transports. It may answer with a
  * message, or with the bytes of one where these were encoded before.
  */
-export type Method<Desc extends DescMethodUnary = DescMethodUnary> = (
+type Method<Desc extends DescMethodUnary = DescMethodUnary> = (
   request: MessageShape<Desc["input"]>,
   caller: Caller,
 ) => Promise<MessageShape<Desc["output"]> | Uint8Array>;
@@ -40,22 +40,41 @@ export type Implementation<Service extends DescService> = {
     : never;
 };
 
+/** A method that is served, and the scope that it needs. */
+export interface ServedMethod {
+  desc: DescMethodUnary;
+  method: Method;
+  scope: KeyScope;
+}
+
 /** A service and what answers for it. */
 export interface Served {
   service: DescService;
-  methods: readonly { desc: DescMethodUnary; method: Method }[];
+  methods: readonly ServedMethod[];
 }
 
-/** Joins a service with its implementation; the compiler checks that none is missing. */
+/** Joins a service with its implementation and permissions; the compiler checks that none is missing. */
 export function serve<Service extends DescService>(
   service: Service,
   implementation: Implementation<Service>,
+  permissions: Permissions<Service>,
 ): Served {
-  const methods = service.methods.map((desc) => ({
-    desc: desc as DescMethodUnary,
-    method: implementation[desc.localName as keyof Service["method"]] as unknown as Method,
-  }));
+  const methods = service.methods.map((desc) => {
+    const name = desc.localName as keyof Service["method"];
+    return {
+      desc: desc as DescMethodUnary,
+      method: implementation[name] as unknown as Method,
+      scope: permissions[name],
+    };
+  });
   return { service, methods };
+}
+
+/** What a transport knows of a call beside its request. */
+export interface Arrival {
+  header: Header;
+  /** Aborted when the caller is gone or its deadline has passed. */
+  readonly signal: AbortSignal;
 }
 
 /** Told of calls, for metrics. */
@@ -77,36 +96,41 @@ export class CallFailure extends Error {
   }
 }
 
-/** A call as it arrived. */
+/** A call, for its line in the log. */
 interface Call {
   desc: DescMethodUnary;
   transport: Transport;
   request: Message;
-  caller: Caller;
+  /** Known once it was let in. */
+  caller?: Caller;
   /** On the clock of `performance`. */
   started: number;
 }
 
-/** Runs calls: logs and counts each, and turns whatever is thrown into a status. */
+/** Runs calls: lets callers in, logs and counts each call, and turns whatever is thrown into a status. */
 export class Calls {
+  readonly #gate: Gate;
   readonly #log: Logger;
   readonly #observer: CallObserver;
 
-  constructor(log: Logger, observer: CallObserver) {
+  constructor(gate: Gate, log: Logger, observer: CallObserver) {
+    this.#gate = gate;
     this.#log = log;
     this.#observer = observer;
   }
 
   /** @throws CallFailure and nothing else */
   async run(
-    desc: DescMethodUnary,
-    method: Method,
+    { desc, method, scope }: ServedMethod,
     transport: Transport,
     request: Message,
-    caller: Caller,
+    arrival: Arrival,
   ): Promise<Message | Uint8Array> {
-    const call = { desc, transport, request, caller, started: performance.now() };
+    const call: Call = { desc, transport, request, started: performance.now() };
     try {
+      const caller = await this.#admit(arrival);
+      call.caller = caller;
+      requireScope(caller, scope);
       const response = await method(request, caller);
       this.#ended(call, response);
       return response;
@@ -115,6 +139,18 @@ export class Calls {
       this.#ended(call, error);
       throw new CallFailure(toStatus(error));
     }
+  }
+
+  async #admit(arrival: Arrival): Promise<Caller> {
+    const { header } = arrival;
+    const admitted = await this.#gate.admit(credentialOf(header), projectOf(header));
+    return {
+      ...admitted,
+      // Made when a method looks at it, which the hot ones do not.
+      get signal() {
+        return arrival.signal;
+      },
+    };
   }
 
   /** Notes a call that the transport refused before there was a request. */
@@ -140,8 +176,8 @@ export class Calls {
         transport,
         code,
         ms: Math.round(milliseconds * 1000) / 1000,
-        project: caller.project,
-        actor: caller.actor,
+        project: caller?.project,
+        actor: caller?.actor,
         ...named(request, "name", "prompt"),
         ...(failed ? failure(outcome) : named(outcome, "revision")),
       },

@@ -4,11 +4,13 @@ import {
   type ChangeService,
   ListChangesResponseSchema,
 } from "../../gen/promptd/v1/change_service_pb.ts";
+import { allowsPrompt } from "../core/keys.ts";
 import type { ChangeLog } from "../core/ports.ts";
 import { Validator } from "../core/validate.ts";
 import type { Implementation } from "./calls.ts";
 import { toChange } from "./convert.ts";
 import { fromPageToken, readable, toPageToken } from "./pages.ts";
+import { requirePrompt } from "./permissions.ts";
 
 /** ChangeService on the history of the database. */
 export function changeService(changes: ChangeLog): Implementation<typeof ChangeService> {
@@ -18,6 +20,7 @@ export function changeService(changes: ChangeLog): Implementation<typeof ChangeS
       const size = validator.pageSize(pageSize);
       if (name !== "") validator.name(name);
       validator.done();
+      if (name !== "") requirePrompt(caller, name);
       const before = fromPageToken(pageToken, "number");
       const filter = {
         ...(name && { name }),
@@ -27,8 +30,9 @@ export function changeService(changes: ChangeLog): Implementation<typeof ChangeS
         size,
         ...(before === undefined ? {} : { before }),
       });
-      const all = readable(ChangeSchema, page.items.map(toChange));
-      const cut = all.length < page.items.length;
+      const allowed = page.items.filter((item) => allowsPrompt(caller.promptPatterns, item.name));
+      const all = readable(ChangeSchema, allowed.map(toChange));
+      const cut = all.length < allowed.length;
       const nextPageToken = toPageToken(cut ? Number(all.at(-1)?.revision) : page.next);
       return create(ListChangesResponseSchema, { changes: all, nextPageToken });
     },

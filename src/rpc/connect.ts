@@ -13,9 +13,8 @@ import {
 } from "@connectrpc/connect";
 import { type ConnectNodeAdapterOptions, connectNodeAdapter } from "@connectrpc/connect-node";
 import { PromptdError } from "../core/errors.ts";
-import type { Caller } from "../core/ports.ts";
 import {
-  ANONYMOUS,
+  type Arrival,
   CallFailure,
   type Calls,
   DEADLINE_PASSED,
@@ -74,12 +73,13 @@ function addRoutes(
       string,
       (request: Message, context: HandlerContext) => Promise<Message>
     > = {};
-    for (const { desc, method } of methods) {
+    for (const method of methods) {
+      const { desc } = method;
       handlers[desc.localName] = async (request, context) => {
         unread.read(context.values.get(REQUEST));
         try {
-          const caller = new ConnectCaller(context);
-          return responseMessage(desc, await calls.run(desc, method, "connect", request, caller));
+          const arrival = new ConnectArrival(context);
+          return responseMessage(desc, await calls.run(method, "connect", request, arrival));
         } catch (thrown) {
           throw thrown instanceof CallFailure ? toConnectError(thrown.status) : thrown;
         }
@@ -92,15 +92,16 @@ function addRoutes(
 const REQUEST = createContextKey<IncomingMessage | undefined>(undefined);
 
 /** Makes an abort signal only for a method that looks at it. */
-class ConnectCaller implements Caller {
-  readonly project = ANONYMOUS.project;
-  readonly actor = ANONYMOUS.actor;
+class ConnectArrival implements Arrival {
   readonly #context: HandlerContext;
   #signal: AbortSignal | undefined;
 
   constructor(context: HandlerContext) {
     this.#context = context;
   }
+
+  readonly header = (name: string): string | undefined =>
+    this.#context.requestHeader.get(name) ?? undefined;
 
   get signal(): AbortSignal {
     if (this.#signal === undefined) {

@@ -243,6 +243,9 @@ const CHANGE_KINDS: Record<ChangeKind, Change_Kind> = {
   labels_set: Change_Kind.LABELS_SET,
   tags_set: Change_Kind.TAGS_SET,
   versions_deleted: Change_Kind.VERSIONS_DELETED,
+  key_created: Change_Kind.KEY_CREATED,
+  key_revoked: Change_Kind.KEY_REVOKED,
+  key_rotated: Change_Kind.KEY_ROTATED,
 };
 
 export function toChange(change: Change): ChangeMessage {

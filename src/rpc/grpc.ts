@@ -19,9 +19,8 @@ import type { Logger } from "pino";
 import { BadRequestSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { Health } from "../../gen/grpc/health/v1/health_pb.ts";
 import { PromptdError } from "../core/errors.ts";
-import type { Caller } from "../core/ports.ts";
 import {
-  ANONYMOUS,
+  type Arrival,
   CallFailure,
   type Calls,
   DEADLINE_PASSED,
@@ -67,7 +66,8 @@ export function grpcServer(
   for (const { service, methods } of served) {
     const definition: Record<string, ServiceDefinition[string]> = {};
     const handlers: UntypedServiceImplementation = {};
-    for (const { desc, method } of methods) {
+    for (const method of methods) {
+      const { desc } = method;
       definition[desc.localName] = {
         path: `/${service.typeName}/${desc.name}`,
         requestStream: false,
@@ -91,7 +91,7 @@ export function grpcServer(
         answer: sendUnaryData<Message | Uint8Array>,
       ) => {
         try {
-          answer(null, await calls.run(desc, method, "grpc", call.request, new GrpcCaller(call)));
+          answer(null, await calls.run(method, "grpc", call.request, new GrpcArrival(call)));
         } catch (thrown) {
           answer(serviceError(thrown));
         }
@@ -126,15 +126,18 @@ export function grpcServer(
 }
 
 /** Makes an abort signal only for a method that looks at it. */
-class GrpcCaller implements Caller {
-  readonly project = ANONYMOUS.project;
-  readonly actor = ANONYMOUS.actor;
+class GrpcArrival implements Arrival {
   readonly #call: ServerUnaryCall<Message, Message | Uint8Array>;
   #signal: AbortSignal | undefined;
 
   constructor(call: ServerUnaryCall<Message, Message | Uint8Array>) {
     this.#call = call;
   }
+
+  readonly header = (name: string): string | undefined => {
+    const [value] = this.#call.metadata.get(name);
+    return typeof value === "string" ? value : undefined;
+  };
 
   get signal(): AbortSignal {
     if (this.#signal === undefined) {

@@ -12,9 +12,10 @@ import {
   SetTagsResponseSchema,
 } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import { PromptdError } from "../core/errors.ts";
+import { allowsPrompt } from "../core/keys.ts";
 import { requireValidVersion } from "../core/new-version.ts";
 import type { Caller, NewVersion, PromptSource } from "../core/ports.ts";
-import type { JsonValue } from "../core/prompt.ts";
+import { type JsonValue, LATEST_LABEL } from "../core/prompt.ts";
 import type { Answer, Resolver } from "../core/resolver.ts";
 import { compile } from "../core/template/compile.ts";
 import { LIMITS, Validator } from "../core/validate.ts";
@@ -31,6 +32,7 @@ import {
   toVersionInfo,
 } from "./convert.ts";
 import { fromPageToken, readable, toPageToken } from "./pages.ts";
+import { requirePrompt, requireScope } from "./permissions.ts";
 import { type Status, toStatus } from "./status.ts";
 
 export interface PromptServiceParts {
@@ -83,8 +85,9 @@ export function promptService({
         size,
         ...(after === undefined ? {} : { after }),
       });
-      const prompts = readable(PromptInfoSchema, page.items.map(toPromptInfo));
-      const cut = prompts.length < page.items.length;
+      const allowed = page.items.filter((item) => allowsPrompt(caller.promptPatterns, item.name));
+      const prompts = readable(PromptInfoSchema, allowed.map(toPromptInfo));
+      const cut = prompts.length < allowed.length;
       const nextPageToken = toPageToken(cut ? prompts.at(-1)?.name : page.next);
       return create(ListPromptsResponseSchema, { prompts, nextPageToken });
     },
@@ -95,6 +98,7 @@ export function promptService({
       const size = validator.pageSize(pageSize);
       if (label !== "") validator.label(label, "label");
       validator.done();
+      requirePrompt(caller, name);
       const before = fromPageToken(pageToken, "number");
       const page = await source.listVersions(caller, name, label === "" ? {} : { label }, {
         size,
@@ -120,6 +124,8 @@ export function promptService({
         ...(expectedLatestVersion === undefined ? {} : { expectedLatestVersion }),
       };
       requireValidVersion(version);
+      requirePrompt(caller, name);
+      if (labels.some((label) => label !== LATEST_LABEL)) requireScope(caller, "release");
       const created = await source.createVersion(caller, version);
       return create(CreateVersionResponseSchema, {
         ...created,
@@ -133,6 +139,7 @@ export function promptService({
       validator.moves(moves.map(({ label }) => label));
       validator.message(reason, "reason");
       validator.done();
+      requirePrompt(caller, name);
       const { revision, previous } = await source.setLabels(caller, {
         name,
         moves: moves.map(({ label, version }) => ({ label, version })),
@@ -148,6 +155,7 @@ export function promptService({
       validator.tags(tags);
       validator.message(reason, "reason");
       validator.done();
+      requirePrompt(caller, name);
       const edit = { name, tags, reason, ...fromRevision(expectedRevision) };
       const { revision, previous } = await source.setTags(caller, edit);
       return create(SetTagsResponseSchema, { revision: BigInt(revision), previous: [...previous] });
@@ -165,6 +173,7 @@ export function promptService({
       }
       validator.message(reason, "reason");
       validator.done();
+      requirePrompt(caller, name);
       const { revision, removed } = await source.deleteVersions(caller, {
         name,
         versions: all ? "all" : versions,
@@ -190,6 +199,7 @@ async function resolve(
   else validator.label(selector.label, "label");
   validator.userId(userId);
   validator.done();
+  requirePrompt(caller, name);
   return resolver.resolve(caller, { name, selector, raw });
 }
 

@@ -13,6 +13,8 @@ describe("toStatus", () => {
     ["invalid", Code.InvalidArgument],
     ["conflict", Code.Aborted],
     ["refused", Code.FailedPrecondition],
+    ["unauthenticated", Code.Unauthenticated],
+    ["forbidden", Code.PermissionDenied],
     ["too_large", Code.ResourceExhausted],
     ["unavailable", Code.Unavailable],
     ["canceled", Code.Canceled],

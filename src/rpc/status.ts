@@ -41,6 +41,10 @@ export function toCode(code: ErrorCode): Code {
       return Code.Aborted;
     case "refused":
       return Code.FailedPrecondition;
+    case "unauthenticated":
+      return Code.Unauthenticated;
+    case "forbidden":
+      return Code.PermissionDenied;
     case "too_large":
       return Code.ResourceExhausted;
     case "unavailable":

@@ -1,0 +1,109 @@
+import { create } from "@bufbuild/protobuf";
+import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
+import {
+  CreateKeyResponseSchema,
+  type Key as KeyMessage,
+  KeySchema,
+  type KeyService,
+  ListKeysResponseSchema,
+  RevokeKeyResponseSchema,
+  RotateKeyResponseSchema,
+  Scope,
+} from "../../gen/promptd/v1/key_service_pb.ts";
+import {
+  hashSecret,
+  KEY_SCOPES,
+  type Key,
+  type KeyScope,
+  newKeyId,
+  newSecret,
+} from "../core/keys.ts";
+import type { KeyStore, NewKey } from "../core/ports.ts";
+import { Validator } from "../core/validate.ts";
+import type { Implementation } from "./calls.ts";
+import { fromPageToken, toPageToken } from "./pages.ts";
+
+const WIRE_SCOPES: Record<KeyScope, Scope> = {
+  read: Scope.READ,
+  write: Scope.WRITE,
+  release: Scope.RELEASE,
+  admin: Scope.ADMIN,
+};
+
+/** KeyService on the keys of a database. */
+export function keyService(
+  keys: KeyStore,
+  now: () => number = Date.now,
+): Implementation<typeof KeyService> {
+  return {
+    async createKey({ name, scopes, promptPatterns, expireTime }, caller) {
+      const secret = newSecret();
+      const key: NewKey = {
+        id: newKeyId(),
+        name,
+        scopes: KEY_SCOPES.filter((scope) => scopes.includes(WIRE_SCOPES[scope])),
+        promptPatterns,
+        secretHash: hashSecret(secret),
+        ...(expireTime && { expiresAt: timestampDate(expireTime) }),
+      };
+      const validator = new Validator();
+      const known = scopes.every((scope) => scope >= Scope.READ && scope <= Scope.ADMIN);
+      validator.require(known, "scopes", "expected READ, WRITE, RELEASE or ADMIN");
+      validator.key(key, now());
+      validator.done();
+      const created = await keys.createKey(caller, key);
+      return create(CreateKeyResponseSchema, { key: toKey(created), secret });
+    },
+
+    async listKeys({ pageSize, pageToken }, caller) {
+      const validator = new Validator();
+      const size = validator.pageSize(pageSize);
+      validator.done();
+      const after = fromPageToken(pageToken, "string");
+      const page = await keys.listKeys(caller, { size, ...(after !== undefined && { after }) });
+      return create(ListKeysResponseSchema, {
+        keys: page.items.map(toKey),
+        nextPageToken: toPageToken(page.next),
+      });
+    },
+
+    async revokeKey({ id, reason }, caller) {
+      requireEdit(id, reason);
+      const key = await keys.revokeKey(caller, id, reason);
+      return create(RevokeKeyResponseSchema, { key: toKey(key) });
+    },
+
+    async rotateKey({ id, reason }, caller) {
+      requireEdit(id, reason);
+      const secret = newSecret();
+      const key = await keys.rotateKey(caller, id, hashSecret(secret), reason);
+      return create(RotateKeyResponseSchema, { key: toKey(key), secret });
+    },
+  };
+}
+
+function requireEdit(id: string, reason: string): void {
+  const validator = new Validator();
+  validator.require(
+    /^key_[0-9a-f]{16}$/.test(id),
+    "id",
+    "expected a key's id: key_ and 16 of 0-9 a-f",
+  );
+  validator.message(reason, "reason");
+  validator.done();
+}
+
+function toKey(key: Key): KeyMessage {
+  return create(KeySchema, {
+    id: key.id,
+    name: key.name,
+    project: key.project,
+    scopes: key.scopes.map((scope) => WIRE_SCOPES[scope]),
+    promptPatterns: [...key.promptPatterns],
+    creator: key.creator,
+    createTime: timestampFromDate(key.createdAt),
+    ...(key.expiresAt && { expireTime: timestampFromDate(key.expiresAt) }),
+    ...(key.revokedAt && { revokeTime: timestampFromDate(key.revokedAt) }),
+    ...(key.lastUsedAt && { lastUseTime: timestampFromDate(key.lastUsedAt) }),
+  });
+}

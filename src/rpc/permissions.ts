@@ -1,0 +1,49 @@
+/** Which scope each method needs. A method without a row does not compile. */
+
+import type { DescService } from "@bufbuild/protobuf";
+import type { ChangeService } from "../../gen/promptd/v1/change_service_pb.ts";
+import type { KeyService } from "../../gen/promptd/v1/key_service_pb.ts";
+import type { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { PromptdError } from "../core/errors.ts";
+import { allowsPrompt, type KeyScope } from "../core/keys.ts";
+import type { Caller } from "../core/ports.ts";
+
+export type Permissions<Service extends DescService> = {
+  [Name in keyof Service["method"]]: KeyScope;
+};
+
+export const PROMPT_PERMISSIONS: Permissions<typeof PromptService> = {
+  getPrompt: "read",
+  batchGetPrompts: "read",
+  compile: "read",
+  listPrompts: "read",
+  listVersions: "read",
+  // With labels also "release": see `prompt-service.ts`.
+  createVersion: "write",
+  setLabels: "release",
+  setTags: "write",
+  deleteVersions: "admin",
+};
+
+export const CHANGE_PERMISSIONS: Permissions<typeof ChangeService> = {
+  listChanges: "read",
+};
+
+export const KEY_PERMISSIONS: Permissions<typeof KeyService> = {
+  createKey: "admin",
+  listKeys: "admin",
+  revokeKey: "admin",
+  rotateKey: "admin",
+};
+
+/** @throws forbidden */
+export function requireScope({ scopes }: Caller, scope: KeyScope): void {
+  if (scopes?.includes(scope)) return;
+  throw new PromptdError("forbidden", `this key lacks the scope ${scope}`);
+}
+
+/** @throws forbidden, whether or not there is such a prompt */
+export function requirePrompt({ promptPatterns }: Caller, name: string): void {
+  if (allowsPrompt(promptPatterns, name)) return;
+  throw new PromptdError("forbidden", "this key is limited to other prompts");
+}

@@ -1,0 +1,321 @@
+import { join } from "node:path";
+import { type DescService, fromJson, type JsonValue, toJson } from "@bufbuild/protobuf";
+import { type Client, Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
+import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ChangeService } from "../../gen/promptd/v1/change_service_pb.ts";
+import { KeyService } from "../../gen/promptd/v1/key_service_pb.ts";
+import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { hashSecret, type KeyScope, newKeyId, newSecret } from "../../src/core/keys.ts";
+import type { NewKey } from "../../src/core/ports.ts";
+import type { Database } from "../../src/store/database.ts";
+import { Keys } from "../../src/store/keys.ts";
+import { openDatabase } from "../../src/store/open.ts";
+import { Projects } from "../../src/store/projects.ts";
+import { startService, type TestService } from "../support/service.ts";
+
+let service: TestService;
+let database: Database;
+let keys: Keys;
+/** Secrets by what is special about their key. */
+const secrets: Record<string, string> = {};
+
+const ALL: KeyScope[] = ["read", "write", "release", "admin"];
+
+async function makeKey(what: string, more: Partial<NewKey> = {}, project = "default") {
+  const secret = newSecret();
+  const key = {
+    id: newKeyId(),
+    name: what,
+    scopes: ALL,
+    promptPatterns: [],
+    secretHash: hashSecret(secret),
+    ...more,
+  };
+  secrets[what] = secret;
+  return keys.createKey({ project, actor: "test" }, key);
+}
+
+beforeAll(async () => {
+  service = await startService();
+  await service.prompts.createVersion({
+    name: "mine",
+    template: { case: "text", value: "text" },
+    labels: ["production"],
+  });
+  database = await openDatabase(`sqlite:${join(service.dataDir, "promptd.db")}`);
+  keys = new Keys(database);
+  await new Projects(database).create("other");
+  for (const scope of ALL) await makeKey(scope, { scopes: [scope] });
+  await makeKey("every scope");
+  await makeKey("expired", { expiresAt: new Date(Date.now() - 1) });
+  const { id } = await makeKey("revoked");
+  await keys.revokeKey({ project: "default", actor: "test" }, id, "lost");
+  await makeKey("other project", {}, "other");
+  await makeKey("other prompts", { promptPatterns: ["yours", "support/*"] });
+});
+
+afterAll(async () => {
+  await database.close();
+  await service.close();
+});
+
+type Headers = Record<string, string>;
+
+const bearer = (what: string): Headers => ({ authorization: `Bearer ${secrets[what]}` });
+
+/** What a caller may send, and what it is then known as. */
+const REFUSED: Record<string, () => Headers> = {
+  "no key": () => ({}),
+  "a wrong key": () => ({ authorization: `Bearer ${newSecret()}` }),
+  "an empty key": () => ({ "x-api-key": "" }),
+  "another scheme": () => ({ authorization: "Digest abc" }),
+  "a header without a scheme": () => ({ authorization: secrets["every scope"] ?? "" }),
+  "an expired key": () => bearer("expired"),
+  "a revoked key": () => bearer("revoked"),
+  "the right secret under another id": () => ({
+    authorization: `Basic ${btoa(`key_0000000000000000:${secrets["every scope"]}`)}`,
+  }),
+};
+
+/** The scope that each method needs, and a request of it; a method that is missing here fails the test below. */
+const ROWS: Record<string, Record<string, [scope: KeyScope, request: JsonValue]>> = {
+  PromptService: {
+    getPrompt: ["read", { name: "mine" }],
+    batchGetPrompts: ["read", { requests: [{ name: "mine" }] }],
+    compile: ["read", { name: "mine" }],
+    listPrompts: ["read", {}],
+    listVersions: ["read", { name: "mine" }],
+    createVersion: ["write", { name: "mine", text: "text" }],
+    setLabels: ["release", { name: "mine", moves: [{ label: "production", version: 1 }] }],
+    setTags: ["write", { name: "mine" }],
+    deleteVersions: ["admin", { name: "mine", versions: [99] }],
+  },
+  ChangeService: { listChanges: ["read", {}] },
+  KeyService: {
+    createKey: ["admin", { name: "k", scopes: [1] }],
+    listKeys: ["admin", {}],
+    revokeKey: ["admin", { id: "key_0000000000000000" }],
+    rotateKey: ["admin", { id: "key_0000000000000000" }],
+  },
+};
+
+const SERVICES: DescService[] = [PromptService, ChangeService, KeyService];
+
+const METHODS = SERVICES.flatMap((desc) =>
+  desc.methods.map((method) => {
+    const [scope, request] = ROWS[desc.name]?.[method.localName] ?? [];
+    return { rpc: `${desc.name}/${method.name}`, desc, method: method.localName, scope, request };
+  }),
+);
+
+/** A call with headers, on both transports; fails where they disagree. */
+async function seen(desc: DescService, method: string, headers: Headers, request?: JsonValue) {
+  const results = await Promise.all(
+    [
+      createGrpcTransport({ baseUrl: `http://127.0.0.1:${service.grpcPort}` }),
+      createConnectTransport({
+        baseUrl: `http://127.0.0.1:${service.httpPort}`,
+        httpVersion: "1.1",
+      }),
+    ].map((transport) => call(transport, desc, method, headers, request)),
+  );
+  expect(results[0]?.code).toBe(results[1]?.code);
+  return results[0] as { code: string; answer?: Record<string, unknown> };
+}
+
+async function call(
+  transport: Transport,
+  desc: DescService,
+  method: string,
+  headers: Headers,
+  request?: JsonValue,
+) {
+  const client = createClient(desc, transport) as unknown as Record<string, Client<never>[never]>;
+  const found = desc.methods.find(({ localName }) => localName === method);
+  const json = request ?? ROWS[desc.name]?.[method]?.[1];
+  if (found === undefined || json === undefined) throw new Error(`no request for ${method}`);
+  const run = client[method] as unknown as (request: unknown, options: object) => Promise<never>;
+  try {
+    const answer = await run(fromJson(found.input, json), { headers });
+    return { code: "OK", answer: toJson(found.output, answer) as Record<string, unknown> };
+  } catch (thrown) {
+    return { code: Code[ConnectError.from(thrown).code] as string };
+  }
+}
+
+describe("every method has a row", () => {
+  it.each(METHODS)("$rpc", ({ scope, request }) => {
+    expect(ALL).toContain(scope);
+    expect(request).toBeDefined();
+  });
+
+  it("and every service is here that is served", () => {
+    const served = service.runtime.services;
+    expect(SERVICES.map(({ typeName }) => typeName)).toEqual(served);
+  });
+});
+
+describe.each(Object.keys(REFUSED))("%s", (what) => {
+  it.each(METHODS)("is UNAUTHENTICATED at $rpc", async ({ desc, method }) => {
+    const headers = REFUSED[what]?.() ?? {};
+    expect((await seen(desc, method, headers)).code).toBe("Unauthenticated");
+  });
+});
+
+describe.each(ALL)("a key with the scope %s only", (scope) => {
+  it.each(METHODS)("at $rpc", async ({ desc, method, scope: needed }) => {
+    const { code } = await seen(desc, method, bearer(scope));
+    if (scope === needed) expect(["OK", "NotFound"]).toContain(code);
+    else expect(code).toBe("PermissionDenied");
+  });
+});
+
+describe("a key of another project", () => {
+  it.each(METHODS.filter(({ desc }) => desc === PromptService))(
+    "learns nothing of this one at $rpc",
+    async ({ desc, method }) => {
+      const { code, answer } = await seen(desc, method, bearer("other project"));
+      if (method === "createVersion") expect(answer).toMatchObject({ version: 1 });
+      else if (method === "listPrompts") expect(JSON.stringify(answer)).not.toContain("mine");
+      else if (method === "batchGetPrompts")
+        expect(JSON.stringify(answer)).toContain("does not exist");
+      else expect(code).toBe("NotFound");
+      await call(
+        createGrpcTransport({ baseUrl: `http://127.0.0.1:${service.grpcPort}` }),
+        PromptService,
+        "deleteVersions",
+        bearer("other project"),
+        { name: "mine", all: true },
+      );
+    },
+  );
+
+  it("may name this one only with scope admin, and then acts on it", async () => {
+    const named = { "x-promptd-project": "default" };
+    const { answer } = await seen(PromptService, "getPrompt", {
+      ...bearer("other project"),
+      ...named,
+    });
+    expect(answer).toMatchObject({ prompt: { text: "text" } });
+    const read = { ...bearer("read"), "x-promptd-project": "other" };
+    expect((await seen(PromptService, "getPrompt", read)).code).toBe("PermissionDenied");
+  });
+});
+
+describe("a key that is limited to other prompts", () => {
+  it.each(METHODS.filter(({ desc }) => desc === PromptService))(
+    "at $rpc",
+    async ({ desc, method }) => {
+      const { code, answer } = await seen(desc, method, bearer("other prompts"));
+      if (method === "listPrompts") expect(answer).toEqual({});
+      else if (method === "batchGetPrompts") {
+        expect(answer).toMatchObject({ items: [{ error: { code: Code.PermissionDenied } }] });
+      } else expect(code).toBe("PermissionDenied");
+    },
+  );
+
+  it("may use what its patterns name", async () => {
+    for (const name of ["yours", "support/reply"]) {
+      const { code } = await seen(PromptService, "getPrompt", bearer("other prompts"), { name });
+      expect(code).toBe("NotFound");
+    }
+    const { answer } = await seen(ChangeService, "listChanges", bearer("other prompts"));
+    expect(JSON.stringify(answer)).not.toContain('"mine"');
+  });
+});
+
+describe("keys", () => {
+  it("are taken as Bearer, as x-api-key and as Basic", async () => {
+    const { id } = await makeKey("three ways");
+    const secret = secrets["three ways"] ?? "";
+    for (const headers of [
+      { authorization: `Bearer ${secret}` },
+      { authorization: `bearer ${secret}` },
+      { "x-api-key": secret },
+      { authorization: `Basic ${btoa(`${id}:${secret}`)}` },
+    ]) {
+      expect((await seen(PromptService, "getPrompt", headers)).code).toBe("OK");
+    }
+  });
+
+  it("need release to create a version with labels", async () => {
+    await makeKey("read and write", { scopes: ["read", "write"] });
+    const labelled = { name: "mine", text: "text", labels: ["staging"] };
+    const { code } = await seen(PromptService, "createVersion", bearer("read and write"), labelled);
+    expect(code).toBe("PermissionDenied");
+  });
+
+  it("are made, listed, rotated and revoked over the wire, which the history tells", async () => {
+    const admin = bearer("every scope");
+    const request = { name: "deploy", scopes: ["SCOPE_READ"], expireTime: "2999-01-01T00:00:00Z" };
+    const transport = createGrpcTransport({ baseUrl: `http://127.0.0.1:${service.grpcPort}` });
+    const ask = (method: string, body: JsonValue) =>
+      call(transport, KeyService, method, admin, body);
+    const made = (await ask("createKey", request)).answer as {
+      key: { id: string };
+      secret: string;
+    };
+    const works = async (secret: string) =>
+      (await seen(PromptService, "getPrompt", { authorization: `Bearer ${secret}` })).code;
+    expect(await works(made.secret)).toBe("OK");
+
+    const { id } = made.key;
+    const rotated = (await ask("rotateKey", { id })).answer as { secret: string };
+    expect(await works(made.secret)).toBe("Unauthenticated");
+    expect(await works(rotated.secret)).toBe("OK");
+    expect((await ask("revokeKey", { id, reason: "gone" })).code).toBe("OK");
+    expect(await works(rotated.secret)).toBe("Unauthenticated");
+    expect((await ask("rotateKey", { id })).code).toBe("FailedPrecondition");
+
+    const listed = (await ask("listKeys", { pageSize: 200 })).answer as { keys: { id: string }[] };
+    const key = listed.keys.find((each) => each.id === id);
+    expect(key).toMatchObject({
+      name: "deploy",
+      scopes: ["SCOPE_READ"],
+      revokeTime: expect.any(String),
+    });
+    expect(JSON.stringify(listed)).not.toContain("promptd_");
+    const { answer } = await call(transport, ChangeService, "listChanges", admin, { name: id });
+    const changes = (answer as { changes: { kind: string; reason?: string }[] }).changes;
+    expect(changes.map(({ kind }) => kind)).toEqual([
+      "KIND_KEY_REVOKED",
+      "KIND_KEY_ROTATED",
+      "KIND_KEY_CREATED",
+    ]);
+    expect(changes[0]?.reason).toBe("gone");
+  });
+
+  it.each<[string, JsonValue]>([
+    ["a name", { scopes: [1] }],
+    ["a scope", { name: "k" }],
+    ["a known scope", { name: "k", scopes: [9] }],
+    ["an end in the future", { name: "k", scopes: [1], expireTime: "2000-01-01T00:00:00Z" }],
+    ["a star at the end", { name: "k", scopes: [1], promptPatterns: ["a*b"] }],
+  ])("must have %s", async (_, request) => {
+    const { code } = await seen(KeyService, "createKey", bearer("every scope"), request);
+    expect(code).toBe("InvalidArgument");
+  });
+
+  it("that are revoked in another process are refused at once", async () => {
+    const { id } = await makeKey("leaving");
+    expect((await seen(PromptService, "getPrompt", bearer("leaving"))).code).toBe("OK");
+    await keys.revokeKey({ project: "default", actor: "test" }, id, "");
+    expect((await seen(PromptService, "getPrompt", bearer("leaving"))).code).toBe(
+      "Unauthenticated",
+    );
+  });
+
+  it("never reach the log, and are the actor of what is done with them", async () => {
+    const { id } = await makeKey("author");
+    const request = { name: "by key", text: "x" };
+    await seen(PromptService, "createVersion", bearer("author"), request);
+    const { answer } = await seen(PromptService, "listVersions", bearer("every scope"), {
+      name: "by key",
+    });
+    expect(answer).toMatchObject({ versions: [{ author: id }] });
+    const log = service.log.join("");
+    expect(log).toContain(id);
+    for (const secret of Object.values(secrets)) expect(log).not.toContain(secret);
+  });
+});
