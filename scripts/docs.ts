@@ -44,7 +44,7 @@ are read and checked once, at start: a wrong one stops the start and says what w
 ${rows.join("\n")}
 
 The commands that call a running service read \`PROMPTD_ADDRESS\` (default \`127.0.0.1:50051\`), also
-given as \`--address\`.
+given as \`--address\`, and \`PROMPTD_API_KEY\`, the secret of the key to call with.
 `;
 }
 

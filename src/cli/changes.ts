@@ -65,6 +65,12 @@ function whatChanged({ kind, versions, labels, tags }: Change): string {
       return moves;
     case Change_Kind.TAGS_SET:
       return `tags ${tags?.current.join(" ") || "(none)"}`;
+    case Change_Kind.KEY_CREATED:
+      return "key created";
+    case Change_Kind.KEY_REVOKED:
+      return "key revoked";
+    case Change_Kind.KEY_ROTATED:
+      return "key rotated";
     default:
       return `change of kind ${kind}`;
   }

@@ -12,6 +12,7 @@ export const EXIT = {
   notFound: 3,
   conflict: 4,
   unreachable: 5,
+  denied: 6,
   /** What the shell expects of a program that an interrupt ended. */
   interrupted: 130,
 } as const;
@@ -24,6 +25,7 @@ export const EXIT_MEANING: Record<keyof typeof EXIT, string> = {
   notFound: "there is no such prompt, version or label",
   conflict: "an expected revision or version did not hold, or a label has moved since",
   unreachable: "the service, or what it depends on, could not be reached in time",
+  denied: "no key was sent (`PROMPTD_API_KEY`), it is not valid, or it does not allow this",
   interrupted: "a second signal ended serve before the calls in flight were done",
 };
 
@@ -78,6 +80,9 @@ function exitCode(code: ErrorCode): number {
     case "unavailable":
     case "deadline":
       return EXIT.unreachable;
+    case "unauthenticated":
+    case "forbidden":
+      return EXIT.denied;
     case "invalid":
     case "refused":
     case "too_large":

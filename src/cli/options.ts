@@ -36,7 +36,8 @@ export function connectionOf(options: ServiceOptions, { env }: Terminal): Connec
     const violation = { field: "PROMPTD_ADDRESS", description: EXPECTED_ADDRESS };
     throw new WrongUsage(PromptdError.invalid(violation));
   }
-  return { address: options.address ?? fromEnv, timeoutMs: options.timeout };
+  const apiKey = env.PROMPTD_API_KEY || undefined;
+  return { address: options.address ?? fromEnv, timeoutMs: options.timeout, apiKey };
 }
 
 /** Which version is meant. */

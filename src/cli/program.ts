@@ -3,7 +3,9 @@ import { Command } from "commander";
 import type { Lazily } from "./action.ts";
 import { EXIT, report } from "./exit.ts";
 import { addFolderCommands } from "./folder-commands.ts";
+import { addKeyCommands } from "./key-commands.ts";
 import { addLabelCommands } from "./label-commands.ts";
+import { addProjectCommands } from "./project-commands.ts";
 import { addPromptCommands } from "./prompt-commands.ts";
 import { addServerCommands } from "./server-commands.ts";
 import type { Terminal } from "./terminal.ts";
@@ -46,6 +48,8 @@ export function buildProgram(terminal: Terminal): Command {
     })
     .exitOverride();
   addServerCommands(program, lazily);
+  addKeyCommands(program, lazily);
+  addProjectCommands(program, lazily);
   addPromptCommands(program, lazily);
   addLabelCommands(program, lazily);
   addFolderCommands(program, lazily);

@@ -1,9 +1,6 @@
 import type { Command } from "commander";
 import type { Lazily } from "./action.ts";
-import { type SettingKey, withSettingOptions } from "./setting-options.ts";
-
-/** The settings that tell which database is meant. */
-const DATABASE: readonly SettingKey[] = ["dataDir", "databaseUrl"];
+import { DATABASE, withSettingOptions } from "./setting-options.ts";
 
 /** The commands that run a service, or work on its database without one. */
 export function addServerCommands(program: Command, lazily: Lazily): void {

@@ -1,7 +1,14 @@
 /** The running service that commands talk to. */
 
 import type { DescService } from "@bufbuild/protobuf";
-import { type Client, Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
+import {
+  type Client,
+  Code,
+  ConnectError,
+  createClient,
+  type Interceptor,
+  type Transport,
+} from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { BadRequestSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { ChangeService } from "../../gen/promptd/v1/change_service_pb.ts";
@@ -14,6 +21,8 @@ export interface Connection {
   /** HOST:PORT or a URL. */
   address: string;
   timeoutMs: number;
+  /** The secret of a key, from the environment only: arguments can be seen by every user of a machine. */
+  apiKey?: string | undefined;
 }
 
 /** Clients whose calls fail with a PromptdError. */
@@ -24,12 +33,17 @@ export interface Service {
 
 /** Connects, does the work, and disconnects. */
 export async function withService<Result>(
-  { address, timeoutMs }: Connection,
+  { address, timeoutMs, apiKey }: Connection,
   work: (service: Service) => Promise<Result>,
 ): Promise<Result> {
   const baseUrl = /^https?:\/\//.test(address) ? address : `http://${address}`;
   const sessionManager = new Http2SessionManager(baseUrl);
-  const transport = createGrpcTransport({ baseUrl, sessionManager, defaultTimeoutMs: timeoutMs });
+  const transport = createGrpcTransport({
+    baseUrl,
+    sessionManager,
+    defaultTimeoutMs: timeoutMs,
+    interceptors: apiKey === undefined ? [] : [bearer(apiKey)],
+  });
   try {
     return await work({
       prompts: translatedClient(PromptService, transport, address),
@@ -38,6 +52,13 @@ export async function withService<Result>(
   } finally {
     sessionManager.abort();
   }
+}
+
+function bearer(apiKey: string): Interceptor {
+  return (next) => (request) => {
+    request.header.set("authorization", `Bearer ${apiKey}`);
+    return next(request);
+  };
 }
 
 function translatedClient<Service extends DescService>(
@@ -75,6 +96,8 @@ function fromWire(error: ConnectError, address: string): PromptdError {
 
 /** What the service's statuses mean, the inverse of what it makes of its errors. */
 const ERROR_CODES: Partial<Record<Code, ErrorCode>> = {
+  [Code.Unauthenticated]: "unauthenticated",
+  [Code.PermissionDenied]: "forbidden",
   [Code.NotFound]: "not_found",
   [Code.InvalidArgument]: "invalid",
   [Code.Aborted]: "conflict",

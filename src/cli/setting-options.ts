@@ -12,6 +12,9 @@ export type SettingOptions = Record<string, unknown>;
 
 const ALL = Object.keys(SETTINGS) as SettingKey[];
 
+/** The settings that tell which database is meant. */
+export const DATABASE: readonly SettingKey[] = ["dataDir", "databaseUrl"];
+
 /** Adds a flag for each setting, or for some. */
 export function withSettingOptions(command: Command, keys: readonly SettingKey[] = ALL): Command {
   for (const key of keys) command.addOption(settingOption(key));
