@@ -345,8 +345,9 @@ export const ScopeSchema: GenEnum<Scope> = /*@__PURE__*/
  * they may do. Every method needs scope ADMIN.
  *
  * A key is sent as `authorization: Bearer <secret>`, as `x-api-key: <secret>`,
- * or as `authorization: Basic <base64 of id:secret>`. While a database holds no
- * key at all, everyone may do everything.
+ * or as `authorization: Basic <base64 of id:secret>`. Until the first key is
+ * made, everyone may do everything; from then on, also once all are revoked,
+ * nobody without one.
  *
  * @generated from service promptd.v1.KeyService
  */
