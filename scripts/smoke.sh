@@ -12,7 +12,8 @@ pid=$!
 trap 'kill $pid 2>/dev/null || true; rm -rf "$PROMPTD_DATA_DIR"' EXIT
 
 # The calls that it prints, as somebody would paste them.
-until grep -q grpcurl "$out"; do
+for _ in $(seq 1500); do
+  grep -q grpcurl "$out" && break
   kill -0 $pid || { cat "$PROMPTD_DATA_DIR/log"; exit 1; }
   sleep 0.02
 done
@@ -25,6 +26,7 @@ npx promptd compile support/reply --var product=Acme --var tone=friendly \
 
 memory=$(awk '/VmRSS/ { print int($2 / 1024) }' "/proc/$pid/status")
 echo "GetPrompt answered ${answered} ms after the start; ${memory} MB of memory"
+[ "$answered" -lt 3000 ] || { echo "expected an answer within 3 s" >&2; exit 1; }
 [ "$memory" -lt 130 ] || { echo "expected less than 130 MB" >&2; exit 1; }
 kill -TERM $pid
 wait $pid

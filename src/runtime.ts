@@ -137,19 +137,31 @@ function refuseOpenDoor({ grpcListen, httpListen, insecure }: Settings): void {
   if (violations.length > 0) throw PromptdError.invalid(...violations);
 }
 
-/** Puts the prompts of a folder into a registry that has none. */
+/**
+ * Puts the prompts of a folder into a registry that has none. Into one that has,
+ * it puts nothing, and tells what is not there: a start may have been cut off.
+ */
 async function seed(registry: PromptSource, folder: string, log: Logger): Promise<void> {
-  const { items } = await registry.listPrompts(SYSTEM, {}, { size: 1 });
-  if (items.length > 0) return;
   // Loaded when it is needed: it brings a YAML parser.
-  const { importFolder } = await import("./files/import.ts");
-  const { files } = await importFolder(folder, {
+  const { importFolder, scanFolder } = await import("./files/import.ts");
+  const { items } = await registry.listPrompts(SYSTEM, {}, { size: 1 });
+  if (items.length > 0) {
+    const { files } = await scanFolder(folder);
+    const found = await Promise.all(files.map(({ name }) => newestVersion(registry, name)));
+    const missing = found.filter((pointer) => pointer === undefined).length;
+    const advice =
+      "the registry has prompts, so it is not seeded; `promptd import` brings the rest";
+    if (missing > 0) log.warn({ folder, missing }, advice);
+    return;
+  }
+  const { files, stopped } = await importFolder(folder, {
     newest: (name) => newestVersion(registry, name),
     create: async (version) => {
       requireValidVersion(version);
       return registry.createVersion(SYSTEM, version);
     },
   });
+  if (stopped !== undefined) throw stopped;
   for (const file of files) {
     if (file.outcome === "refused") log.warn({ file: file.path, why: file.why }, "not seeded");
   }

@@ -65,6 +65,12 @@ interface Setting<Schema extends z.ZodType> {
 
 const setting = <Schema extends z.ZodType>(value: Setting<Schema>): Setting<Schema> => value;
 
+function isDatabaseUrl(text: string): boolean {
+  if (/^postgres(ql)?:\/\/./.test(text)) return URL.canParse(text);
+  // A database in memory would be another one for each connection.
+  return /^sqlite:./.test(text) && text !== "sqlite::memory:";
+}
+
 /** Hides what a database's URL may hold of secrets; all of it where it is no URL. */
 function maskUrl(text: string): string {
   if (text.startsWith("sqlite:")) return text;
@@ -108,10 +114,7 @@ export const SETTINGS = {
     env: "PROMPTD_DATABASE_URL",
     schema: z
       .string()
-      .regex(
-        /^(sqlite:.|postgres(ql)?:\/\/.)/,
-        "expected sqlite:PATH or postgres://USER@HOST/DATABASE",
-      )
+      .refine(isDatabaseUrl, "expected sqlite:PATH or postgres://USER@HOST/DATABASE")
       .optional(),
     description:
       "Where prompts and their history are kept: `sqlite:PATH` or `postgres://…`. Unset: promptd.db in the data folder.",

@@ -5,7 +5,7 @@ import {
   ListChangesResponseSchema,
 } from "../../gen/promptd/v1/change_service_pb.ts";
 import { connectionOf, type ServiceOptions } from "./options.ts";
-import { messageJson, moveText, table, timeText } from "./output.ts";
+import { listJson, moveText, table, timeText } from "./output.ts";
 import { allItems, eachItem } from "./pages.ts";
 import { type Service, withService } from "./service.ts";
 import type { Terminal } from "./terminal.ts";
@@ -26,8 +26,11 @@ export async function changes(
   );
   if (options.json) {
     const response = create(ListChangesResponseSchema, { changes: all });
-    terminal.out(messageJson(ListChangesResponseSchema, response));
+    terminal.out(listJson(ListChangesResponseSchema, response));
     return;
+  }
+  if (all.length === options.limit) {
+    terminal.err(`only the newest ${options.limit} are shown; --limit shows more\n`);
   }
   const rows = all.map((change) => [
     String(change.revision),

@@ -29,9 +29,15 @@ export async function importPrompts(
   ).finally(() => terminal.watched && terminal.err("\n"));
   const refused = report.files.filter((file) => file.outcome === "refused");
   if (options.json) {
-    terminal.out(jsonDocument(report));
+    const { files, ignored, untried } = report;
+    terminal.out(jsonDocument({ files, ignored, untried }));
   } else {
     terminal.out(`${outcomes(report)}\n${summary(report)}\n`);
+  }
+  const { stopped, untried } = report;
+  if (stopped !== undefined) {
+    const rest = `${untried} files were not tried: run it again, what was done stays`;
+    throw new PromptdError(stopped.code, `${stopped.message}; ${rest}`, { cause: stopped });
   }
   if (refused.length > 0) {
     throw new PromptdError("refused", `${refused.length} of ${report.files.length} files refused`);

@@ -3,6 +3,7 @@
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { PromptdError } from "../core/errors.ts";
+import { decodeUtf8, withoutByteOrderMark } from "../files/text.ts";
 
 /** @throws invalid where the file cannot be read */
 export async function readBytes(file: string): Promise<Uint8Array> {
@@ -16,12 +17,13 @@ export async function readJsonFile<Schema extends z.ZodType>(
   file: string,
   schema: Schema,
 ): Promise<z.output<Schema>> {
-  const text = Buffer.from(await readBytes(file)).toString("utf8");
+  const bytes = await readBytes(file);
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = JSON.parse(withoutByteOrderMark(decodeUtf8(bytes)));
   } catch (cause) {
-    throw inFile(file, `not JSON: ${(cause as Error).message}`, cause);
+    const { message } = cause as Error;
+    throw inFile(file, cause instanceof PromptdError ? message : `not JSON: ${message}`, cause);
   }
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;

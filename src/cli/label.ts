@@ -67,7 +67,8 @@ function movedText(name: string, moves: Move[], { revision, previous }: SetLabel
   const before = new Map(previous.map(({ label, version }) => [label, version]));
   const lines = moves.map(({ label, version }) => {
     const from = before.get(label) ?? 0;
-    return from === version ? `${label} is there already` : moveText(label, from, version);
+    if (from !== version) return moveText(label, from, version);
+    return version === 0 ? `${label} is not set` : `${label} is there already`;
   });
   return `${lines.map((line) => `${line}\n`).join("")}${name} is at revision ${revision}\n`;
 }

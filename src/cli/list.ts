@@ -6,7 +6,7 @@ import {
 } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import { LATEST_LABEL } from "../core/prompt.ts";
 import { connectionOf, type ServiceOptions } from "./options.ts";
-import { labelsText, messageJson, table, timeText } from "./output.ts";
+import { labelsText, listJson, table, timeText } from "./output.ts";
 import { allItems, eachItem } from "./pages.ts";
 import { withService } from "./service.ts";
 import type { Terminal } from "./terminal.ts";
@@ -30,7 +30,7 @@ export async function list(terminal: Terminal, options: ListOptions): Promise<vo
   });
   if (options.json) {
     const response = create(ListPromptsResponseSchema, { prompts: all });
-    terminal.out(messageJson(ListPromptsResponseSchema, response));
+    terminal.out(listJson(ListPromptsResponseSchema, response));
     return;
   }
   const rows = all.map((prompt) => [
@@ -63,7 +63,7 @@ export async function versions(
     return allItems(eachItem(fetch, options.limit));
   });
   if (options.json) {
-    terminal.out(messageJson(ListVersionsResponseSchema, response));
+    terminal.out(listJson(ListVersionsResponseSchema, response));
     return;
   }
   const rows = response.versions.map((version) => [

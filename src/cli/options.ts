@@ -50,7 +50,7 @@ export function withSelectorOptions(command: Command): Command {
   return command
     .addOption(
       new Option("--version <number>", "the version with this number")
-        .argParser(wholeNumber(1))
+        .argParser(versionNumber())
         .conflicts("label"),
     )
     .option("--label <label>", "the version that this label points at (default: production)");
@@ -66,17 +66,24 @@ export function selectorOf({ version, label }: SelectorOptions) {
 /** Reads and gathers the values of what may be given several times. */
 export function repeatable<Value>(
   read: (text: string) => Value,
-): (text: string, values?: Value[]) => Value[] {
-  return (text, values = []) => [...values, read(text)];
+): (text: string, values?: Value[] | false) => Value[] {
+  // `false` is what a flag such as --no-label has left.
+  return (text, values) => [...(values || []), read(text)];
 }
 
-/** Numbers of versions and revisions fit in a double. */
-export function wholeNumber(least: number): (text: string) => number {
-  return (text) => {
-    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
-    if (value >= least) return value;
-    throw new InvalidArgumentError(`expected a whole number, ${least} or more`);
+/** Numbers of revisions fit in a double. */
+export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER) {
+  return (text: string): number => {
+    const value = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= least && value <= most) return value;
+    const bound = most === Number.MAX_SAFE_INTEGER ? "" : `, ${most} at most`;
+    throw new InvalidArgumentError(`expected a whole number, ${least} or more${bound}`);
   };
+}
+
+/** Versions are 32 bits on the wire. */
+export function versionNumber(least = 1): (text: string) => number {
+  return wholeNumber(least, 2 ** 32 - 1);
 }
 
 /** Splits `KEY=VALUE` at the first `=`. */
@@ -98,14 +105,17 @@ export function jsonAssignment(text: string): [key: string, value: unknown] {
 
 /** `LABEL=VERSION` */
 export function labelVersion(text: string): [label: string, version: number] {
+  if (!text.includes("=")) throw new InvalidArgumentError("expected LABEL=VERSION");
   const [label, version] = keyValue(text);
-  return [label, wholeNumber(1)(version)];
+  if (version === "0") throw new InvalidArgumentError("label remove takes a label off");
+  return [label, versionNumber()(version)];
 }
 
 const EXPECTED_ADDRESS = "expected HOST:PORT or a URL such as http://127.0.0.1:50051";
 
 function isAddress(text: string): boolean {
-  return /^https?:\/\/[^/\s]+\/?$/.test(text) || /^(\[[\da-f:.]+\]|[^:/\s]+):\d{1,5}$/i.test(text);
+  if (/^https?:\/\/[^/\s]+\/?$/.test(text)) return URL.canParse(text);
+  return /^(\[[\da-f:.]+\]|[^:/\s]+):\d{1,5}$/i.test(text) && URL.canParse(`http://${text}`);
 }
 
 function address(text: string): string {

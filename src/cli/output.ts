@@ -13,6 +13,16 @@ export function messageJson<Desc extends DescMessage>(
   return jsonDocument(toJson(schema, message, { alwaysEmitImplicit: true }));
 }
 
+/** A list of all pages, whose token would say that there is no more. */
+export function listJson<Desc extends DescMessage>(
+  schema: Desc,
+  message: MessageShape<Desc>,
+): string {
+  const json = toJson(schema, message, { alwaysEmitImplicit: true }) as Record<string, unknown>;
+  const { nextPageToken: _, ...list } = json;
+  return jsonDocument(list);
+}
+
 export function jsonDocument(value: unknown): string {
   return `${JSON.stringify(value, null, 2)}\n`;
 }

@@ -4,6 +4,7 @@ import {
   jsonAssignment,
   keyValue,
   repeatable,
+  versionNumber,
   wholeNumber,
   withSelectorOptions,
   withServiceOptions,
@@ -90,7 +91,7 @@ export function addPromptCommands(program: Command, lazily: Lazily): void {
     .option(
       "--expected-latest <version>",
       "refuse unless this is the newest version; 0: unless there is none",
-      wholeNumber(0),
+      versionNumber(0),
     );
   withServiceOptions(create).action(lazily(async () => (await import("./create.ts")).create));
 

@@ -29,8 +29,12 @@ export async function exportPrompts(
   prompts: AsyncIterable<StoredPrompt>,
   options: ExportOptions = {},
 ): Promise<ExportedPrompt[]> {
-  // What stands in the way of a new folder is told by realFolder.
-  await mkdir(dir, { recursive: true }).catch(() => undefined);
+  await mkdir(dir, { recursive: true }).catch((cause: NodeJS.ErrnoException) => {
+    // Of what stands there already, realFolder tells more.
+    if (cause.code === "EEXIST" || cause.code === "ENOTDIR") return;
+    const why = `cannot make the folder ${dir}: ${reasonOf(cause)}`;
+    throw new PromptdError("invalid", why, { cause });
+  });
   const root = await realFolder(dir);
   const exported: ExportedPrompt[] = [];
   for await (const prompt of prompts) {

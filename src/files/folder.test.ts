@@ -147,10 +147,31 @@ describe("importFolder", () => {
   });
 
   it("stops where the registry is unavailable", async () => {
-    await put({ "a.md": "one", "b.md": "two" });
+    const names = Array.from({ length: 40 }, (_, i) => `m${i}.md`);
+    await put(Object.fromEntries(names.map((name) => [name, name])));
     const registry = new Registry();
-    registry.refuse = () => new PromptdError("unavailable", "the database is down");
-    await expect(importFolder(dir, registry)).rejects.toThrow("the database is down");
+    registry.refuse = () =>
+      registry.created.length < 10
+        ? undefined
+        : new PromptdError("unavailable", "the database is down");
+    const report = await importFolder(dir, registry);
+    expect(report.stopped?.message).toBe("the database is down");
+    expect(report.files.every(({ outcome }) => outcome === "created")).toBe(true);
+    expect(report.files).toHaveLength(registry.created.length);
+    expect(report.untried).toBe(40 - registry.created.length);
+  });
+
+  const isRoot = process.getuid?.() === 0;
+  const whyNot = isRoot ? " (skipped: root reads every folder)" : "";
+  it.skipIf(isRoot)(`refuses a folder in it that cannot be read${whyNot}`, async () => {
+    await put({ "a.md": "one", "closed/b.md": "two" });
+    await chmod(join(dir, "closed"), 0o000);
+    const { files } = await importFolder(dir, new Registry());
+    await chmod(join(dir, "closed"), 0o700);
+    expect(files).toMatchObject([
+      { path: "a.md", outcome: "created" },
+      { path: "closed", outcome: "refused", why: "cannot be read: permission denied" },
+    ]);
   });
 
   it("creates a prompt behind those that it includes, also through others", async () => {

@@ -10,6 +10,8 @@ import { includedFirst } from "./inclusion-order.ts";
 import { LABELS_OF_UNLABELLED, type PromptFile, readPromptFile } from "./prompt-file.ts";
 import { type PassedOver, reasonOf, scanFolder } from "./scan.ts";
 
+export { scanFolder };
+
 /** Where the prompts go: a running service, or a registry in the same process. */
 export interface ImportTarget {
   /** A prompt's newest version; undefined where there is no such prompt. */
@@ -34,6 +36,9 @@ export interface ImportReport {
   files: ImportedFile[];
   /** Files that are not prompt files. */
   ignored: PassedOver[];
+  /** Why the target could not be used any more; `untried` are the prompt files that were left then. */
+  stopped?: PromptdError;
+  untried: number;
 }
 
 /** Calls to the target at the same time. */
@@ -47,10 +52,10 @@ const ATTEMPTS = 3;
  * It changes nothing else: labels and tags are set on what it creates, and only
  * there. A prompt that another one includes goes before it.
  *
- * A file that is refused stops no other. Safe to repeat.
+ * A file that is refused stops no other; a target that is unavailable stops all.
+ * Safe to repeat.
  *
- * @throws invalid where the folder cannot be read, and what the target throws
- *   when it is unavailable
+ * @throws invalid where the folder cannot be read
  */
 export async function importFolder(
   dir: string,
@@ -75,22 +80,29 @@ export async function importFolder(
     }
   }
 
+  let stopped: PromptdError | undefined;
   const limit = pLimit(CONCURRENCY);
   const importing = new Map<string, Promise<void>>();
   for (const { path, prompt, includes } of includedFirst(readable)) {
     const before = includes.map((name) => importing.get(name));
     const run = async () => {
       await Promise.all(before);
-      try {
-        tell({ path, ...(await limit(() => importPrompt(prompt, labels, target))) });
-      } catch (thrown) {
-        tell({ path, outcome: "refused", why: whyRefused(thrown) });
-      }
+      await limit(async () => {
+        if (stopped !== undefined) return;
+        try {
+          tell({ path, ...(await importPrompt(prompt, labels, target)) });
+        } catch (thrown) {
+          if (stops(thrown)) stopped ??= PromptdError.from(thrown);
+          else tell({ path, outcome: "refused", why: whyRefused(thrown) });
+        }
+      });
     };
     importing.set(prompt.name, run());
   }
-  await Promise.all(importing.values()).finally(() => limit.clearQueue());
-  return { files: files.sort((a, b) => (a.path < b.path ? -1 : 1)), ignored };
+  await Promise.all(importing.values());
+  const untried = total - files.length;
+  files.sort((a, b) => (a.path < b.path ? -1 : 1));
+  return { files, ignored, untried, ...(stopped && { stopped }) };
 }
 
 async function readFound(dir: string, path: string): Promise<PromptFile> {
@@ -129,9 +141,14 @@ async function importPrompt(
   }
 }
 
+/** Whether the target cannot be used any more, whatever the file. */
+function stops(thrown: unknown): boolean {
+  const codes = ["unavailable", "deadline", "canceled", "unauthenticated"];
+  return thrown instanceof PromptdError && codes.includes(thrown.code);
+}
+
 /** Why a file was refused. Throws on what is no judgement about the file. */
 function whyRefused(thrown: unknown): string {
-  const stops = ["unavailable", "deadline", "canceled"];
-  if (!(thrown instanceof PromptdError) || stops.includes(thrown.code)) throw thrown;
+  if (!(thrown instanceof PromptdError)) throw thrown;
   return thrown.message;
 }

@@ -40,7 +40,8 @@ export async function scanFolder(dir: string): Promise<FolderScan> {
   const root = await realFolder(dir);
   const scan: FolderScan = { files: [], refused: [], ignored: [] };
   const pathOf = new Map<string, string>();
-  for (const path of (await pathsBelow(root, "")).sort()) {
+  const paths = await pathsBelow(root, "", scan.refused);
+  for (const path of paths.sort()) {
     const { refused, ignored } = await judge(root, path);
     if (refused !== undefined) scan.refused.push({ path, why: refused });
     if (ignored !== undefined) scan.ignored.push({ path, why: ignored });
@@ -71,6 +72,7 @@ export async function realFolder(dir: string): Promise<string> {
 /** What the file system's error says, without the path that the caller names anyway. */
 export function reasonOf(thrown: unknown): string {
   const { code, message } = thrown as NodeJS.ErrnoException;
+  if (code === "EACCES") return "permission denied";
   return code === "ENOENT" ? "it does not exist" : (code ?? message);
 }
 
@@ -81,15 +83,24 @@ function unreadableFolder(dir: string): (cause: unknown) => never {
   };
 }
 
-/** All that is not a folder. */
-async function pathsBelow(root: string, folder: string): Promise<string[]> {
+/**
+ * All that is not a folder. A folder in it that cannot be read is refused and
+ * stops nothing.
+ *
+ * @throws invalid where the root itself cannot be read
+ */
+async function pathsBelow(root: string, folder: string, refused: PassedOver[]): Promise<string[]> {
   const paths: string[] = [];
   const dir = join(root, folder);
-  const entries = await readdir(dir, { withFileTypes: true }).catch(unreadableFolder(dir));
+  const entries = await readdir(dir, { withFileTypes: true }).catch((cause) => {
+    if (folder === "") return unreadableFolder(dir)(cause);
+    refused.push({ path: folder, why: `cannot be read: ${reasonOf(cause)}` });
+    return [];
+  });
   for (const entry of entries) {
     if (entry.name.startsWith(".")) continue;
     const path = folder === "" ? entry.name : `${folder}/${entry.name}`;
-    if (entry.isDirectory()) paths.push(...(await pathsBelow(root, path)));
+    if (entry.isDirectory()) paths.push(...(await pathsBelow(root, path, refused)));
     else paths.push(path);
   }
   return paths;

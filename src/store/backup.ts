@@ -5,7 +5,7 @@ import { PromptdError } from "../core/errors.ts";
 import { MIGRATION_TABLE } from "./migrations.ts";
 import { TABLES } from "./schema.ts";
 import { SqliteDatabase } from "./sqlite-database.ts";
-import { makePrivateFile, openSqliteFile, SqliteFile } from "./sqlite-file.ts";
+import { errorCode, makePrivateFile, openSqliteFile, SqliteFile } from "./sqlite-file.ts";
 import { patiently, translated } from "./sqlite-lock.ts";
 
 /** What a copy of a registry holds. */
@@ -44,11 +44,15 @@ export async function backup(path: string, file: string): Promise<Contents> {
 export async function restore(path: string, file: string): Promise<Contents> {
   refuseUnfinished(file);
   return beside(path, async (copy) => {
-    await copyFile(file, copy);
+    await copyFile(file, copy).catch((cause: Error) => {
+      throw new PromptdError("refused", `${file} cannot be read: ${cause.message}`, { cause });
+    });
     await chmod(copy, 0o600);
     await patiently(copy, async () => using(new SqliteFile(copy), (db) => requireSound(db, file)));
     await migrateFile(copy);
-    await migrateFile(path);
+    await migrateFile(path).catch((error: unknown) => {
+      throw damaged(error, path);
+    });
     return patiently(path, async () => {
       const db = openSqliteFile(path);
       try {
@@ -97,6 +101,14 @@ async function migrateFile(path: string): Promise<void> {
   } finally {
     await database.close();
   }
+}
+
+/** Nothing can be put into a file that is no database any more. */
+function damaged(error: unknown, path: string): unknown {
+  const { cause } = PromptdError.from(error);
+  if (!/^SQLITE_(NOTADB|CORRUPT)/.test(errorCode(cause))) return error;
+  const message = `the database ${path} is damaged: stop promptd, move it and its -wal and -shm files away, and restore again`;
+  return new PromptdError("refused", message, { cause });
 }
 
 /** Both have run the same migrations, so their columns are the same in number and order. */

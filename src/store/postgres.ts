@@ -199,10 +199,10 @@ function place(url: string): string {
 
 /**
  * SQLSTATE classes and codes that speak of the server's state and not of the
- * statement: authorization, no such database, read-only, deadlock, resources,
- * lock not available, system error.
+ * statement: authorization, no such database, read-only, deadlock, privileges,
+ * resources, lock not available, system error.
  */
-const REFUSING = /^(28|3D000|25006|25P03|40|53|55P03|58)/;
+const REFUSING = /^(28|3D000|25006|25P03|40|42501|53|55P03|58)/;
 const QUERY_CANCELED = "57014";
 
 /** `unavailable` for whatever is not about the statement itself. */
@@ -211,9 +211,12 @@ function translated(error: unknown, place: string): unknown {
   const unavailable = (description: string) =>
     new PromptdError("unavailable", `${place} ${description}`, { cause: error });
   // Without an answer of the server, the driver has lost it or never had it.
-  if (!(error instanceof pg.DatabaseError)) return unavailable("cannot be reached");
+  if (!(error instanceof pg.DatabaseError)) {
+    const { code = error.message } = error as NodeJS.ErrnoException;
+    return unavailable(`cannot be reached (${code})`);
+  }
   const { code = "" } = error;
   if (code === QUERY_CANCELED) return unavailable("did not answer in time");
-  if (/^(08|57)/.test(code)) return unavailable("cannot be reached");
-  return REFUSING.test(code) ? unavailable(`refuses to work (${code})`) : error;
+  if (/^(08|57)/.test(code)) return unavailable(`cannot be reached (${code})`);
+  return REFUSING.test(code) ? unavailable(`refuses to work: ${error.message} (${code})`) : error;
 }

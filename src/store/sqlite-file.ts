@@ -162,8 +162,25 @@ function checked(parameters: readonly unknown[]): readonly unknown[] {
 
 /** The name of a SQLite result or of a system error, such as SQLITE_BUSY or ENOSPC. */
 export function errorCode(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "";
+  if (!(error instanceof Error && "code" in error)) return "";
+  // libsql has no name for some extended codes; the lowest byte is the result that they refine.
+  const base = "rawCode" in error ? RESULT_NAMES[Number(error.rawCode) & 0xff] : undefined;
+  return String(error.code).startsWith("UNKNOWN") ? (base ?? "") : String(error.code);
 }
+
+/** https://www.sqlite.org/rescode.html */
+const RESULT_NAMES: Record<number, string> = {
+  3: "SQLITE_PERM",
+  5: "SQLITE_BUSY",
+  6: "SQLITE_LOCKED",
+  8: "SQLITE_READONLY",
+  10: "SQLITE_IOERR",
+  11: "SQLITE_CORRUPT",
+  13: "SQLITE_FULL",
+  14: "SQLITE_CANTOPEN",
+  15: "SQLITE_PROTOCOL",
+  26: "SQLITE_NOTADB",
+};
 
 /** Whether another connection was in the way. */
 export function isLocked(error: unknown): boolean {

@@ -43,6 +43,7 @@ beforeAll(async () => {
     for (const [file, text] of Object.entries(PROMPTS)) await writeFile(join(dir, file), text);
   }
   originals = await markdownOf(given || dir);
+  expect(originals.size).toBeGreaterThan(0);
   const cli = against(service.runtime.grpcAddress);
   const imported = await cli(["import", given || dir]);
   expect(imported, imported.out + imported.err).toMatchObject({ code: 0 });

@@ -2,11 +2,11 @@ import {
   existsSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
-import { copyFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { backup, restore } from "../../src/store/backup.ts";
@@ -168,14 +168,31 @@ describe("backup and restore", () => {
     expect(await everything(bench)).toEqual(before);
   });
 
+  it("say what to do about a database that is damaged itself", async () => {
+    const { path, directory } = await filled();
+    const file = join(directory, "copy.db");
+    await backup(path, file);
+    const damaged = join(directory, "damaged.db");
+    writeFileSync(damaged, "this was a database");
+    const error = await failure(restore(damaged, file));
+    expect(error.code).toBe("refused");
+    expect(error.message).toContain("move it and its -wal and -shm files away");
+    rmSync(damaged);
+    expect(await restore(damaged, file)).toMatchObject({ prompts: expect.any(Number) });
+  });
+
+  it("name the file that cannot be read", async () => {
+    const { path, directory } = await filled();
+    const error = await failure(restore(path, directory));
+    expect(error).toMatchObject({ code: "refused" });
+    expect(error.message).toContain(`${directory} cannot be read`);
+  });
+
   it("refuse the file of a database in use, whose last changes are elsewhere", async () => {
     const { path, directory } = await filled();
     const error = await failure(restore(join(directory, "elsewhere.db"), path));
     expect(error.code).toBe("refused");
     expect(error.message).toContain("promptd backup");
-    const plain = join(directory, "plain.db");
-    await copyFile(path, plain);
-    expect(existsSync(`${plain}-wal`)).toBe(false);
   });
 
   it("copy one moment of a database that another process writes", async () => {

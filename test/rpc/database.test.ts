@@ -65,3 +65,19 @@ it("answers from a copy that was put back while it serves, though revisions are 
   await prompts.setTags({ name: "p", tags: ["new"] });
   expect(await seen()).toEqual(["new", ["new"], 3n]);
 });
+
+it("is not seeded once it has prompts, and says which ones are missing", async () => {
+  const first = await startService({ PROMPTD_SEED_DIR: "prompts" });
+  onTestFinished(() => first.close());
+  const { prompts } = await first.prompts.listPrompts({});
+  await first.prompts.deleteVersions({ name: "support/triage", all: true });
+  const url = `sqlite:${join(first.dataDir, "promptd.db")}`;
+  const again = await startService({ PROMPTD_SEED_DIR: "prompts", PROMPTD_DATABASE_URL: url });
+  onTestFinished(() => again.close());
+  expect((await again.prompts.listPrompts({})).prompts).toHaveLength(prompts.length - 1);
+  const warning = again.log.map((line) => JSON.parse(line)).find(({ missing }) => missing);
+  expect(warning).toMatchObject({ level: 40, folder: "prompts", missing: 1 });
+  await expect(
+    startService({ PROMPTD_SEED_DIR: "nowhere", PROMPTD_DATABASE_URL: url }),
+  ).rejects.toThrow("cannot read the folder nowhere");
+});
