@@ -10,6 +10,7 @@ import {
   RotateKeyResponseSchema,
   Scope,
 } from "../../gen/promptd/v1/key_service_pb.ts";
+import { PromptdError } from "../core/errors.ts";
 import {
   hashSecret,
   KEY_SCOPES,
@@ -18,7 +19,7 @@ import {
   newKeyId,
   newSecret,
 } from "../core/keys.ts";
-import type { KeyStore, NewKey } from "../core/ports.ts";
+import type { Caller, KeyStore, NewKey } from "../core/ports.ts";
 import { Validator } from "../core/validate.ts";
 import type { Implementation } from "./calls.ts";
 import { fromPageToken, toPageToken } from "./pages.ts";
@@ -37,6 +38,7 @@ export function keyService(
 ): Implementation<typeof KeyService> {
   return {
     async createKey({ name, scopes, promptPatterns, expireTime }, caller) {
+      requireUnlimited(caller);
       const secret = newSecret();
       const key: NewKey = {
         id: newKeyId(),
@@ -56,6 +58,7 @@ export function keyService(
     },
 
     async listKeys({ pageSize, pageToken }, caller) {
+      requireUnlimited(caller);
       const validator = new Validator();
       const size = validator.pageSize(pageSize);
       validator.done();
@@ -68,18 +71,26 @@ export function keyService(
     },
 
     async revokeKey({ id, reason }, caller) {
+      requireUnlimited(caller);
       requireEdit(id, reason);
       const key = await keys.revokeKey(caller, id, reason);
       return create(RevokeKeyResponseSchema, { key: toKey(key) });
     },
 
     async rotateKey({ id, reason }, caller) {
+      requireUnlimited(caller);
       requireEdit(id, reason);
       const secret = newSecret();
       const key = await keys.rotateKey(caller, id, hashSecret(secret), reason);
       return create(RotateKeyResponseSchema, { key: toKey(key), secret });
     },
   };
+}
+
+/** A key that is limited to some prompts could else make one that is not. @throws forbidden */
+function requireUnlimited({ promptPatterns = [] }: Caller): void {
+  if (promptPatterns.length === 0) return;
+  throw new PromptdError("forbidden", "a key that is limited to some prompts cannot manage keys");
 }
 
 function requireEdit(id: string, reason: string): void {

@@ -215,6 +215,14 @@ describe("a key that is limited to other prompts", () => {
     },
   );
 
+  it.each(METHODS.filter(({ desc }) => desc === KeyService))(
+    "cannot make itself another at $rpc",
+    async ({ desc, method }) => {
+      const { code } = await seen(desc, method, bearer("other prompts"));
+      expect(code).toBe("PermissionDenied");
+    },
+  );
+
   it("may use what its patterns name", async () => {
     for (const name of ["yours", "support/reply"]) {
       const { code } = await seen(PromptService, "getPrompt", bearer("other prompts"), { name });
