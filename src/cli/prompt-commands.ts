@@ -9,6 +9,7 @@ import {
   withSelectorOptions,
   withServiceOptions,
 } from "./options.ts";
+import { DATABASE, withSettingOptions } from "./setting-options.ts";
 
 /** The commands that read prompts and add versions. */
 export function addPromptCommands(program: Command, lazily: Lazily): void {
@@ -105,4 +106,15 @@ export function addPromptCommands(program: Command, lazily: Lazily): void {
       new Option("--limit <count>", "at most so many").default(50).argParser(wholeNumber(1)),
     );
   withServiceOptions(changes).action(lazily(async () => (await import("./changes.ts")).changes));
+
+  const verify = changes
+    .command("verify")
+    .summary("find a change that was altered or taken out")
+    .description(
+      "Recomputes the hashes that chain the history. It opens the database itself. Note the last hash elsewhere: with it you can tell later that the history was not rewritten as a whole.",
+    )
+    .option("--json", "print one JSON document, for programs");
+  withSettingOptions(verify, DATABASE).action(
+    lazily(async () => (await import("./verify.ts")).verify),
+  );
 }

@@ -1,5 +1,6 @@
 import type { Page } from "../core/ports.ts";
 import type { Change, ChangeKind } from "../core/prompt.ts";
+import { changeHash, headOfChanges } from "./change-chain.ts";
 import type { Connection } from "./database.ts";
 import type { PromptKey } from "./prompt-key.ts";
 
@@ -32,9 +33,11 @@ export async function appendChange(
   const { kind, actor, reason, createdAt, versions, labels, tags } = change;
   // Where the tags did not change, JSON leaves them out.
   const detail = JSON.stringify({ versions, labels, tags });
+  const row = { revision, project, name, kind, actor, reason, created_at: createdAt, detail };
+  const hash = changeHash(await headOfChanges(db), row);
   await db
     .insertInto("changes")
-    .values({ revision, project, name, kind, actor, reason, created_at: createdAt, detail })
+    .values({ ...row, hash })
     .execute();
   return revision;
 }
@@ -48,7 +51,7 @@ export async function listChanges(
 ): Promise<Page<Change, number>> {
   let query = db
     .selectFrom("changes")
-    .selectAll()
+    .select(["revision", "project", "name", "kind", "actor", "reason", "created_at", "detail"])
     .where("project", "=", project)
     .orderBy("revision", "desc")
     .limit(page.size + 1);

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { type Kysely, type Migration, Migrator, type RawBuilder, sql } from "kysely";
 import { PromptdError } from "../core/errors.ts";
+import { chainChanges } from "./change-chain.ts";
 import type { Tables } from "./schema.ts";
 
 /** What differs between the databases where a table is made. */
@@ -13,6 +14,7 @@ export interface SchemaTypes {
 const MIGRATIONS: Record<string, (db: Kysely<Tables>, types: SchemaTypes) => Promise<void>> = {
   "0001_registry": createRegistry,
   "0002_keys": createKeys,
+  "0003_change_chain": chainHistory,
 };
 
 export const MIGRATION_TABLE = "promptd_migrations";
@@ -214,4 +216,12 @@ async function createKeys(db: Kysely<Tables>, { bytewiseText }: SchemaTypes): Pr
     .addColumn("last_used_at", "bigint")
     .execute();
   await db.schema.createIndex("keys_by_project").on("keys").columns(["project", "id"]).execute();
+}
+
+async function chainHistory(db: Kysely<Tables>): Promise<void> {
+  await db.schema
+    .alterTable("changes")
+    .addColumn("hash", "text", (column) => column.notNull().defaultTo(""))
+    .execute();
+  await chainChanges(db);
 }

@@ -111,6 +111,8 @@ interface ChangesTable {
   created_at: number;
   /** JSON of `ChangeDetail`. */
   detail: string;
+  /** Over this change and the hash before: see `change-chain.ts`. */
+  hash: string;
 }
 
 interface KeysTable {
