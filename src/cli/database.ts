@@ -1,19 +1,15 @@
 import { PromptdError } from "../core/errors.ts";
 import { databaseUrl } from "../runtime.ts";
 import { backup, type Contents, restore } from "../store/backup.ts";
-import { openDatabase, sqlitePath } from "../store/open.ts";
+import { sqlitePath } from "../store/open.ts";
 import { type SettingOptions, settingsOf } from "./setting-options.ts";
 import type { Terminal } from "./terminal.ts";
+import { withDatabase } from "./with-database.ts";
 
 /** `promptd migrate` */
 export async function migrate(terminal: Terminal, options: SettingOptions): Promise<void> {
-  const database = await openDatabase(databaseUrl(settingsOf(terminal, options)));
-  try {
-    const ran = await database.migrate();
-    terminal.out(ran.length === 0 ? "nothing to migrate\n" : `ran ${ran.join(", ")}\n`);
-  } finally {
-    await database.close();
-  }
+  const ran = await withDatabase(terminal, options, (database) => database.migrate());
+  terminal.out(ran.length === 0 ? "nothing to migrate\n" : `ran ${ran.join(", ")}\n`);
 }
 
 /** `promptd backup` */

@@ -11,13 +11,12 @@ import {
 } from "../core/keys.ts";
 import type { Caller } from "../core/ports.ts";
 import { Validator } from "../core/validate.ts";
-import { databaseUrl } from "../runtime.ts";
 import { Keys } from "../store/keys.ts";
-import { openDatabase } from "../store/open.ts";
 import { asUsage } from "./exit.ts";
 import { jsonDocument, table } from "./output.ts";
-import { type SettingOptions, settingsOf } from "./setting-options.ts";
+import type { SettingOptions } from "./setting-options.ts";
 import type { Terminal } from "./terminal.ts";
+import { withMigratedDatabase } from "./with-database.ts";
 
 interface KeyOptions extends SettingOptions {
   project: string;
@@ -120,13 +119,8 @@ async function withKeys<Result>(
   options: KeyOptions,
   work: (keys: Keys, caller: Caller) => Promise<Result>,
 ): Promise<Result> {
-  const database = await openDatabase(databaseUrl(settingsOf(terminal, options)));
-  try {
-    await database.migrate();
-    return await work(new Keys(database), { project: options.project, actor: "command line" });
-  } finally {
-    await database.close();
-  }
+  const caller = { project: options.project, actor: "command line" };
+  return withMigratedDatabase(terminal, options, (database) => work(new Keys(database), caller));
 }
 
 function tellSecret(terminal: Terminal, key: Key, secret: string, { json }: KeyOptions): void {
