@@ -9,7 +9,7 @@ import type { ChangeLog } from "../core/ports.ts";
 import { Validator } from "../core/validate.ts";
 import type { Implementation } from "./calls.ts";
 import { toChange } from "./convert.ts";
-import { fromPageToken, readable, toPageToken } from "./pages.ts";
+import { fromPageToken, readablePage } from "./pages.ts";
 import { requirePrompt } from "./permissions.ts";
 
 /** ChangeService on the history of the database. */
@@ -31,10 +31,12 @@ export function changeService(changes: ChangeLog): Implementation<typeof ChangeS
         ...(before === undefined ? {} : { before }),
       });
       const allowed = page.items.filter((item) => allowsPrompt(caller.promptPatterns, item.name));
-      const all = readable(ChangeSchema, allowed.map(toChange));
-      const cut = all.length < allowed.length;
-      const nextPageToken = toPageToken(cut ? Number(all.at(-1)?.revision) : page.next);
-      return create(ListChangesResponseSchema, { changes: all, nextPageToken });
+      const { items, nextPageToken } = readablePage(
+        ChangeSchema,
+        { ...page, items: allowed.map(toChange) },
+        (last) => Number(last.revision),
+      );
+      return create(ListChangesResponseSchema, { changes: items, nextPageToken });
     },
   };
 }

@@ -28,15 +28,25 @@ export function fromPageToken(token: string, type: "string" | "number"): unknown
 /** What the items of a page may weigh together: well below what gRPC clients read. */
 const PAGE_BYTES = 3 * 1024 * 1024;
 
-/** The first items of a page, as many as a client can read at once; at least one. */
-export function readable<Desc extends DescMessage>(
+/**
+ * A page as a client can read it at once: it ends early where its items are too
+ * heavy, but not before the first.
+ *
+ * @param page the items, and the key of what follows them
+ * @param keyOf what a page that ends with this item goes on from
+ */
+export function readablePage<Desc extends DescMessage>(
   schema: Desc,
-  items: MessageShape<Desc>[],
-): MessageShape<Desc>[] {
+  page: { items: MessageShape<Desc>[]; next?: string | number },
+  keyOf: (last: MessageShape<Desc>) => string | number,
+): { items: MessageShape<Desc>[]; nextPageToken: string } {
   let bytes = 0;
-  const tooMany = items.findIndex((item) => {
+  const tooMany = page.items.findIndex((item) => {
     bytes += toBinary(schema, item).byteLength;
     return bytes > PAGE_BYTES;
   });
-  return tooMany === -1 ? items : items.slice(0, Math.max(tooMany, 1));
+  const items = tooMany === -1 ? page.items : page.items.slice(0, Math.max(tooMany, 1));
+  const last = items.at(-1);
+  const cut = last !== undefined && items.length < page.items.length;
+  return { items, nextPageToken: toPageToken(cut ? keyOf(last) : page.next) };
 }

@@ -31,7 +31,7 @@ import {
   toPromptType,
   toVersionInfo,
 } from "./convert.ts";
-import { fromPageToken, readable, toPageToken } from "./pages.ts";
+import { fromPageToken, readablePage, toPageToken } from "./pages.ts";
 import { requirePrompt, requireScope } from "./permissions.ts";
 import { type Status, toStatus } from "./status.ts";
 
@@ -86,9 +86,11 @@ export function promptService({
         ...(after === undefined ? {} : { after }),
       });
       const allowed = page.items.filter((item) => allowsPrompt(caller.promptPatterns, item.name));
-      const prompts = readable(PromptInfoSchema, allowed.map(toPromptInfo));
-      const cut = prompts.length < allowed.length;
-      const nextPageToken = toPageToken(cut ? prompts.at(-1)?.name : page.next);
+      const { items: prompts, nextPageToken } = readablePage(
+        PromptInfoSchema,
+        { ...page, items: allowed.map(toPromptInfo) },
+        (last) => last.name,
+      );
       return create(ListPromptsResponseSchema, { prompts, nextPageToken });
     },
 
