@@ -15,7 +15,12 @@ export function canonicalBody(body: PromptBody): string {
   return canonicalJson({ type, format, template, config } as JsonValue);
 }
 
-/** Lower-case hex of SHA-256 over `canonicalBody`. */
+/** Lower-case hex of SHA-256 over a text's UTF-8. */
+export function sha256(text: string): string {
+  return createHash("sha256").update(text, "utf8").digest("hex");
+}
+
+/** `sha256` of `canonicalBody`. */
 export function contentHash(canonical: string): string {
-  return createHash("sha256").update(canonical, "utf8").digest("hex");
+  return sha256(canonical);
 }

@@ -1,6 +1,7 @@
 /** Keys: who may call, and what they may do. */
 
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { randomBytes, timingSafeEqual } from "node:crypto";
+import { sha256 } from "./content-hash.ts";
 import { PromptdError } from "./errors.ts";
 import type { Caller, KeyStore } from "./ports.ts";
 
@@ -47,7 +48,7 @@ export function newSecret(): string {
  * guess that a slow hash would protect.
  */
 export function hashSecret(secret: string): string {
-  return createHash("sha256").update(secret, "utf8").digest("hex");
+  return sha256(secret);
 }
 
 /** Whether a key may be used on a prompt. */

@@ -1,5 +1,4 @@
-import { createHash } from "node:crypto";
-import { canonicalJson } from "../core/content-hash.ts";
+import { canonicalJson, sha256 } from "../core/content-hash.ts";
 import { PromptdError } from "../core/errors.ts";
 import type { Connection, Database } from "./database.ts";
 import type { Tables } from "./schema.ts";
@@ -20,7 +19,7 @@ const PAGE = 1000;
 export function changeHash(previous: string, change: StoredChange): string {
   const { revision, project, name, kind, actor, reason, created_at, detail } = change;
   const chained = { previous, revision, project, name, kind, actor, reason, created_at, detail };
-  return createHash("sha256").update(canonicalJson(chained)).digest("hex");
+  return sha256(canonicalJson(chained));
 }
 
 /** The hash that the next change stands on. Read under the write lock. */
