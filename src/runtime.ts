@@ -142,8 +142,9 @@ function refuseOpenDoor({ grpcListen, httpListen, insecure }: Settings): void {
  * it puts nothing, and tells what is not there: a start may have been cut off.
  */
 async function seed(registry: PromptSource, folder: string, log: Logger): Promise<void> {
-  // Loaded when it is needed: it brings a YAML parser.
-  const { importFolder, scanFolder } = await import("./files/import.ts");
+  // Loaded when they are needed: they bring a YAML parser.
+  const { importFolder } = await import("./files/import.ts");
+  const { scanFolder } = await import("./files/scan.ts");
   const { items } = await registry.listPrompts(SYSTEM, {}, { size: 1 });
   if (items.length > 0) {
     const { files } = await scanFolder(folder);

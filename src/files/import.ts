@@ -10,8 +10,6 @@ import { includedFirst } from "./inclusion-order.ts";
 import { LABELS_OF_UNLABELLED, type PromptFile, readPromptFile } from "./prompt-file.ts";
 import { type PassedOver, reasonOf, scanFolder } from "./scan.ts";
 
-export { scanFolder };
-
 /** Where the prompts go: a running service, or a registry in the same process. */
 export interface ImportTarget {
   /** A prompt's newest version; undefined where there is no such prompt. */
