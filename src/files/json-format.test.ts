@@ -1,16 +1,6 @@
 import { describe, expect, it } from "vitest";
-import type { PromptBody } from "../core/prompt.ts";
+import { chat, message } from "../../test/support/bodies.ts";
 import { readJson } from "./json-format.ts";
-
-const chat = (...template: Extract<PromptBody, { type: "chat" }>["template"]): PromptBody => ({
-  type: "chat",
-  format: "mustache",
-  template,
-  config: {},
-});
-
-const message = (role: string, content: string) =>
-  ({ type: "chatmessage", role, content }) as const;
 
 describe("readJson", () => {
   it("reads a list of messages as a chat", () => {

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { chat, message } from "../../test/support/bodies.ts";
 import { canonicalBody } from "../core/content-hash.ts";
 import type { PromptBody } from "../core/prompt.ts";
 import { readPromptFile, type StoredPrompt, writePromptFile } from "./prompt-file.ts";
@@ -21,16 +22,6 @@ const text = (template: string, config: PromptBody["config"] = {}): PromptBody =
   template,
   config,
 });
-
-const chat = (...template: Extract<PromptBody, { type: "chat" }>["template"]): PromptBody => ({
-  type: "chat",
-  format: "mustache",
-  template,
-  config: {},
-});
-
-const message = (role: string, content: string) =>
-  ({ type: "chatmessage", role, content }) as const;
 
 /** Fragments that could be taken for syntax, among any other text. */
 const content = fc

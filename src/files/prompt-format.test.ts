@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { chat, message } from "../../test/support/bodies.ts";
 import type { PromptBody } from "../core/prompt.ts";
 import { readPrompt } from "./prompt-format.ts";
 
@@ -8,16 +9,6 @@ const text = (template: string): PromptBody => ({
   template,
   config: {},
 });
-
-const chat = (...template: Extract<PromptBody, { type: "chat" }>["template"]): PromptBody => ({
-  type: "chat",
-  format: "mustache",
-  template,
-  config: {},
-});
-
-const message = (role: string, content: string) =>
-  ({ type: "chatmessage", role, content }) as const;
 
 describe("readPrompt", () => {
   it("reads front matter and body", () => {

@@ -1,19 +1,10 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, expect, it } from "vitest";
 import { hashSecret, newKeyId, newSecret } from "../../src/core/keys.ts";
 import type { NewKey } from "../../src/core/ports.ts";
-import type { Database } from "../../src/store/database.ts";
 import { Keys } from "../../src/store/keys.ts";
-import { openDatabase } from "../../src/store/open.ts";
 import { Projects } from "../../src/store/projects.ts";
 import { Registry } from "../../src/store/registry.ts";
-import {
-  createDatabase,
-  postgresUrl,
-  SKIPPED_WITHOUT_POSTGRES,
-} from "../support/postgres-databases.ts";
+import { describeOnBoth } from "./on-both.ts";
 
 const caller = { project: "default", actor: "tester" };
 const now = Date.parse("2026-01-01T00:00:00Z");
@@ -27,35 +18,14 @@ const newKey = (more: Partial<NewKey> = {}): NewKey => ({
   ...more,
 });
 
-let directory: string;
-
-beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), "promptd-keys-"));
-});
-
-afterEach(() => rmSync(directory, { recursive: true }));
-
-describe.each([
-  { kind: "SQLite", skip: false, url: async () => `sqlite:${join(directory, "promptd.db")}` },
-  {
-    kind: `PostgreSQL${postgresUrl === undefined ? SKIPPED_WITHOUT_POSTGRES : ""}`,
-    skip: postgresUrl === undefined,
-    url: () => createDatabase(),
-  },
-])("keys on $kind", ({ skip, url }) => {
-  let database: Database;
+describeOnBoth("keys", (subject) => {
   let keys: Keys;
 
-  beforeEach(async () => {
-    if (skip) return;
-    database = await openDatabase(await url());
-    await database.migrate();
-    keys = new Keys(database, () => now);
+  beforeEach(() => {
+    keys = new Keys(subject.database, () => now);
   });
 
-  afterEach(() => database?.close());
-
-  it.skipIf(skip)("are found by the hash of their secret, with all that was granted", async () => {
+  it("are found by the hash of their secret, with all that was granted", async () => {
     expect(await keys.anyKey()).toBe(false);
     const key = newKey({
       name: "ü 🙂",
@@ -80,7 +50,7 @@ describe.each([
     expect(await keys.anyKey()).toBe(true);
   });
 
-  it.skipIf(skip)("are revoked once, rotated until then, and stay keys", async () => {
+  it("are revoked once, rotated until then, and stay keys", async () => {
     const key = newKey();
     await keys.createKey(caller, key);
     const secretHash = hashSecret(newSecret());
@@ -98,7 +68,7 @@ describe.each([
       code: "not_found",
     });
     expect(await keys.anyKey()).toBe(true);
-    const { items } = await new Registry(database).listChanges(caller, {}, { size: 9 });
+    const { items } = await new Registry(subject.database).listChanges(caller, {}, { size: 9 });
     expect(items.map(({ kind, reason, name }) => [kind, reason, name])).toEqual([
       ["key_revoked", "gone", key.id],
       ["key_rotated", "leaked", key.id],
@@ -106,8 +76,8 @@ describe.each([
     ]);
   });
 
-  it.skipIf(skip)("are listed page by page, and belong to their project alone", async () => {
-    const projects = new Projects(database, () => now);
+  it("are listed page by page, and belong to their project alone", async () => {
+    const projects = new Projects(subject.database, () => now);
     await projects.create("other");
     await expect(projects.create("other")).rejects.toMatchObject({ code: "refused" });
     await expect(projects.create("Not one")).rejects.toMatchObject({ code: "invalid" });
@@ -130,7 +100,7 @@ describe.each([
     await expect(keys.createKey(nowhere, newKey())).rejects.toMatchObject({ code: "not_found" });
   });
 
-  it.skipIf(skip)("have their use written down", async () => {
+  it("have their use written down", async () => {
     const key = newKey();
     await keys.createKey(caller, key);
     await keys.noteUse(caller, key.id, new Date(now + 60_000));
