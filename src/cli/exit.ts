@@ -86,6 +86,7 @@ function exitCode(code: ErrorCode): number {
     case "invalid":
     case "refused":
     case "too_large":
+    case "too_many":
     case "canceled":
     case "internal":
       return EXIT.failed;

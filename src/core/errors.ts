@@ -17,6 +17,8 @@ export type ErrorCode =
   | "forbidden"
   /** A documented bound on size was passed. */
   | "too_large"
+  /** More calls than are allowed, at once or in a time; `retryAfterMs` says when to try again. */
+  | "too_many"
   /** Something that promptd depends on cannot be reached now. */
   | "unavailable"
   /** The caller gave up. */
@@ -39,16 +41,19 @@ export class PromptdError extends Error {
   override readonly name = "PromptdError";
   readonly code: ErrorCode;
   readonly violations: readonly Violation[];
+  /** How long the caller should wait before it tries again. */
+  readonly retryAfterMs: number | undefined;
 
   /** @param options.cause is logged, and never sent to a caller */
   constructor(
     code: ErrorCode,
     message: string,
-    options: { cause?: unknown; violations?: readonly Violation[] } = {},
+    options: { cause?: unknown; violations?: readonly Violation[]; retryAfterMs?: number } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.violations = options.violations ?? [];
+    this.retryAfterMs = options.retryAfterMs;
   }
 
   /** An `invalid` error about one or more fields; `Violations` gathers them. */
@@ -81,4 +86,11 @@ export class Violations {
   throwIfAny(): void {
     if (this.#violations.length > 0) throw PromptdError.invalid(...this.#violations);
   }
+}
+
+/** @throws canceled, or what the signal was aborted with where that is a PromptdError */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (!signal?.aborted) return;
+  if (signal.reason instanceof PromptdError) throw signal.reason;
+  throw new PromptdError("canceled", "the caller gave up", { cause: signal.reason });
 }

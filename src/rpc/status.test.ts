@@ -16,6 +16,7 @@ describe("toStatus", () => {
     ["unauthenticated", Code.Unauthenticated],
     ["forbidden", Code.PermissionDenied],
     ["too_large", Code.ResourceExhausted],
+    ["too_many", Code.ResourceExhausted],
     ["unavailable", Code.Unavailable],
     ["canceled", Code.Canceled],
     ["deadline", Code.DeadlineExceeded],

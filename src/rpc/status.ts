@@ -1,9 +1,14 @@
 /** The one place where the domain's errors become wire statuses. */
 
 import { create, toBinary } from "@bufbuild/protobuf";
-import { anyPack } from "@bufbuild/protobuf/wkt";
+import { anyPack, durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { type BadRequest, BadRequestSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import {
+  type BadRequest,
+  BadRequestSchema,
+  type RetryInfo,
+  RetryInfoSchema,
+} from "../../gen/google/rpc/error_details_pb.ts";
 import { StatusSchema } from "../../gen/google/rpc/status_pb.ts";
 import type { ErrorCode, PromptdError, Violation } from "../core/errors.ts";
 
@@ -21,13 +26,20 @@ export interface Status {
   code: Code;
   message: string;
   badRequest?: BadRequest;
+  retryInfo?: RetryInfo;
 }
 
-export function toStatus(error: PromptdError): Status {
-  const status = { code: toCode(error.code), message: shorten(error.message, MESSAGE_BYTES) };
-  if (error.violations.length === 0) return status;
-  const fieldViolations = boundedViolations(error.violations);
-  return { ...status, badRequest: create(BadRequestSchema, { fieldViolations }) };
+export function toStatus({ code, message, violations, retryAfterMs }: PromptdError): Status {
+  return {
+    code: toCode(code),
+    message: shorten(message, MESSAGE_BYTES),
+    ...(violations.length > 0 && {
+      badRequest: create(BadRequestSchema, { fieldViolations: boundedViolations(violations) }),
+    }),
+    ...(retryAfterMs !== undefined && {
+      retryInfo: create(RetryInfoSchema, { retryDelay: durationFromMs(retryAfterMs) }),
+    }),
+  };
 }
 
 /** The one switch. */
@@ -46,6 +58,7 @@ export function toCode(code: ErrorCode): Code {
     case "forbidden":
       return Code.PermissionDenied;
     case "too_large":
+    case "too_many":
       return Code.ResourceExhausted;
     case "unavailable":
       return Code.Unavailable;
@@ -59,15 +72,26 @@ export function toCode(code: ErrorCode): Code {
 }
 
 /** The value of the trailer `grpc-status-details-bin`: a google.rpc.Status. */
-export function statusDetails({ code, message, badRequest }: Status): Uint8Array | undefined {
-  if (badRequest === undefined) return undefined;
-  const details = [anyPack(BadRequestSchema, badRequest)];
+export function statusDetails(status: Status): Uint8Array | undefined {
+  const { code, message, badRequest, retryInfo } = status;
+  if (badRequest === undefined && retryInfo === undefined) return undefined;
+  const details = [
+    ...(badRequest ? [anyPack(BadRequestSchema, badRequest)] : []),
+    ...(retryInfo ? [anyPack(RetryInfoSchema, retryInfo)] : []),
+  ];
   return toBinary(StatusSchema, create(StatusSchema, { code, message, details }));
 }
 
-export function toConnectError({ code, message, badRequest }: Status): ConnectError {
-  const details = badRequest && [{ desc: BadRequestSchema, value: badRequest }];
-  return new ConnectError(message, code, undefined, details);
+/** With the header `retry-after`, in whole seconds, where the caller should wait. */
+export function toConnectError({ code, message, badRequest, retryInfo }: Status): ConnectError {
+  const details = [
+    ...(badRequest ? [{ desc: BadRequestSchema, value: badRequest }] : []),
+    ...(retryInfo ? [{ desc: RetryInfoSchema, value: retryInfo }] : []),
+  ];
+  const delay = retryInfo?.retryDelay;
+  const seconds = delay && Number(delay.seconds) + Math.ceil(delay.nanos / 1e9);
+  const headers = seconds === undefined ? undefined : { "retry-after": String(seconds) };
+  return new ConnectError(message, code, headers, details);
 }
 
 /** As many violations as fit; the last tells that there are more. */

@@ -43,10 +43,3 @@ export interface DatabaseOptions {
 export function invalidUrl(description: string): PromptdError {
   return PromptdError.invalid({ field: "database_url", description });
 }
-
-/** @throws canceled, or what the signal was aborted with where that is a PromptdError */
-export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (!signal?.aborted) return;
-  if (signal.reason instanceof PromptdError) throw signal.reason;
-  throw new PromptdError("canceled", "the caller gave up", { cause: signal.reason });
-}

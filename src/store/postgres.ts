@@ -8,14 +8,8 @@ import {
 } from "kysely";
 import pLimit from "p-limit";
 import pg from "pg";
-import { PromptdError } from "../core/errors.ts";
-import {
-  type Connection,
-  type Database,
-  type DatabaseOptions,
-  invalidUrl,
-  throwIfAborted,
-} from "./database.ts";
+import { PromptdError, throwIfAborted } from "../core/errors.ts";
+import { type Connection, type Database, type DatabaseOptions, invalidUrl } from "./database.ts";
 import { type MigrationState, migrate, migrationState } from "./migrations.ts";
 import type { Tables } from "./schema.ts";
 

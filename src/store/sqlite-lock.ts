@@ -1,6 +1,5 @@
 import { setTimeout } from "node:timers/promises";
-import { PromptdError } from "../core/errors.ts";
-import { throwIfAborted } from "./database.ts";
+import { PromptdError, throwIfAborted } from "../core/errors.ts";
 import { errorCode, isLocked } from "./sqlite-file.ts";
 
 /** As patient as a caller who waits for an answer. */
