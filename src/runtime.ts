@@ -17,11 +17,13 @@ import { type Answer, Resolver } from "./core/resolver.ts";
 import { hostGuard } from "./http/host-guard.ts";
 import { operationRoutes } from "./http/routes.ts";
 import { httpServer } from "./http/server.ts";
+import { CallLimits } from "./rpc/call-limits.ts";
 import { Calls, serve } from "./rpc/calls.ts";
 import { changeService } from "./rpc/change-service.ts";
 import { connectListener } from "./rpc/connect.ts";
 import { grpcServer } from "./rpc/grpc.ts";
 import { keyService } from "./rpc/key-service.ts";
+import { OpenCalls } from "./rpc/open-calls.ts";
 import { CHANGE_PERMISSIONS, KEY_PERMISSIONS, PROMPT_PERMISSIONS } from "./rpc/permissions.ts";
 import { promptService } from "./rpc/prompt-service.ts";
 import type { ListenAddress, Settings } from "./settings.ts";
@@ -82,7 +84,13 @@ async function serveOn(database: Database, settings: Settings, log: Logger): Pro
 
   const metrics = createMetrics();
   const resolver = new Resolver(registry, memoryCache<Answer>(settings.memory));
-  const calls = new Calls(new Gate(keys), log, metrics);
+  const limits = new CallLimits({
+    concurrent: settings.maxConcurrentCalls,
+    queued: settings.maxQueuedCalls,
+    keyRate: settings.keyRate,
+  });
+  const calls = new Calls(new Gate(keys), limits, log, metrics);
+  const openCalls = new OpenCalls(settings.callMemory, metrics.cut);
   const prompts = promptService({ resolver, source: registry, newId });
   const served = [
     serve(PromptService, prompts, PROMPT_PERMISSIONS),
@@ -96,11 +104,11 @@ async function serveOn(database: Database, settings: Settings, log: Logger): Pro
     dependencies: async () => ({ database: await reachable(database) }),
     metrics: () => metrics.exposition(),
   });
-  const grpc = grpcServer(served, calls, log, {
+  const grpc = grpcServer(served, calls, openCalls, log, {
     maxConnectionAgeMs: settings.maxConnectionAge,
     graceMs: settings.shutdownGrace,
   });
-  const routes = connectListener(served, calls, operations);
+  const routes = connectListener(served, calls, openCalls, operations);
   const http = httpServer(hostGuard(routes, { loopbackOnly: open && !settings.insecure }));
 
   const grpcAddress = await listen("gRPC", grpc, settings.grpcListen);
@@ -118,6 +126,7 @@ async function serveOn(database: Database, settings: Settings, log: Logger): Pro
       serving = false;
       log.info("stopping");
       await Promise.all([grpc.close(settings.shutdownGrace), http.close(settings.shutdownGrace)]);
+      openCalls.stop();
       await database.close();
       log.info("stopped");
     },

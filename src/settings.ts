@@ -47,6 +47,14 @@ const bytes = z.string().transform((text, context): number => {
   return z.NEVER;
 });
 
+const count = (least: number, most: number) =>
+  z.string().transform((text, context): number => {
+    const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= least && value <= most) return value;
+    context.addIssue(`expected a whole number from ${least} to ${most}`);
+    return z.NEVER;
+  });
+
 const flag = z
   .enum(["true", "false"], { error: "expected true or false" })
   .transform((text) => text === "true");
@@ -130,6 +138,31 @@ export const SETTINGS = {
     schema: bytes,
     default: "64MiB",
     description: "Memory for resolved prompts, in MiB or GiB; the least recently used are dropped.",
+  }),
+  maxConcurrentCalls: setting({
+    env: "PROMPTD_MAX_CONCURRENT_CALLS",
+    schema: count(1, 100_000),
+    default: "1000",
+    description: "Calls that run at once; more wait.",
+  }),
+  maxQueuedCalls: setting({
+    env: "PROMPTD_MAX_QUEUED_CALLS",
+    schema: count(0, 1_000_000),
+    default: "10000",
+    description: "Calls that wait for their turn; more are RESOURCE_EXHAUSTED, HTTP 429.",
+  }),
+  keyRate: setting({
+    env: "PROMPTD_KEY_RATE",
+    schema: count(1, 1_000_000).optional(),
+    description:
+      "Calls a second that each key may make of this process; more are RESOURCE_EXHAUSTED, HTTP 429. Callers without a key share one such allowance. Unset: any number.",
+  }),
+  callMemory: setting({
+    env: "PROMPTD_CALL_MEMORY",
+    schema: bytes,
+    default: "128MiB",
+    description:
+      "Memory for requests that are still received and answers that their callers have not taken yet, in MiB or GiB; past it the oldest calls are cut.",
   }),
   maxConnectionAge: setting({
     env: "PROMPTD_MAX_CONNECTION_AGE",

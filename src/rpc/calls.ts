@@ -13,6 +13,7 @@ import type { Logger } from "pino";
 import { PromptdError } from "../core/errors.ts";
 import type { Gate, KeyScope } from "../core/keys.ts";
 import type { Caller } from "../core/ports.ts";
+import type { CallLimits } from "./call-limits.ts";
 import { credentialOf, type Header, projectOf } from "./credentials.ts";
 import { type Permissions, requireScope } from "./permissions.ts";
 import "./text-encoding.ts";
@@ -110,11 +111,13 @@ interface Call {
 /** Runs calls: lets callers in, logs and counts each call, and turns whatever is thrown into a status. */
 export class Calls {
   readonly #gate: Gate;
+  readonly #limits: CallLimits;
   readonly #log: Logger;
   readonly #observer: CallObserver;
 
-  constructor(gate: Gate, log: Logger, observer: CallObserver) {
+  constructor(gate: Gate, limits: CallLimits, log: Logger, observer: CallObserver) {
     this.#gate = gate;
+    this.#limits = limits;
     this.#log = log;
     this.#observer = observer;
   }
@@ -128,10 +131,13 @@ export class Calls {
   ): Promise<Message | Uint8Array> {
     const call: Call = { desc, transport, request, started: performance.now() };
     try {
-      const caller = await this.#admit(arrival);
-      call.caller = caller;
-      requireScope(caller, scope);
-      const response = await method(request, caller);
+      const response = await this.#limits.run(arrival, async () => {
+        const caller = await this.#admit(arrival);
+        call.caller = caller;
+        this.#limits.spend(caller.actor);
+        requireScope(caller, scope);
+        return method(request, caller);
+      });
       this.#ended(call, response);
       return response;
     } catch (thrown) {

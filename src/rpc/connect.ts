@@ -22,6 +22,7 @@ import {
   responseMessage,
   type Served,
 } from "./calls.ts";
+import type { OpenCall, OpenCalls } from "./open-calls.ts";
 import { toConnectError } from "./status.ts";
 
 /** connect hands these on to its JSON serialization, which reads `textDecoder` although no type says so. */
@@ -43,6 +44,7 @@ const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
 export function connectListener(
   served: readonly Served[],
   calls: Calls,
+  openCalls: OpenCalls,
   fallback: RequestListener,
 ): RequestListener {
   const unread = new UnreadCalls(served, calls);
@@ -52,11 +54,14 @@ export function connectListener(
     maxTimeoutMs: LONGEST_TIMEOUT_MS,
     jsonOptions: STRICT_JSON,
     contextValues: (request) => createContextValues().set(REQUEST, request as IncomingMessage),
-    routes: (router) => addRoutes(router, served, calls, unread),
+    routes: (router) => addRoutes(router, served, calls, openCalls, unread),
     fallback: fallback as NonNullable<ConnectNodeAdapterOptions["fallback"]>,
   });
   return (request, response) => {
-    discardUnread(request, response);
+    const open = openCalls.open(() => request.socket.destroy());
+    response.once("close", () => openCalls.close(open));
+    OPEN_CALLS.set(request, open);
+    readToItsEnd(request, response, (bytes) => openCalls.hold(open, bytes));
     unread.watch(request, response);
     listener(request, response);
   };
@@ -66,6 +71,7 @@ function addRoutes(
   router: ConnectRouter,
   served: readonly Served[],
   calls: Calls,
+  openCalls: OpenCalls,
   unread: UnreadCalls,
 ): void {
   for (const { service, methods } of served) {
@@ -76,10 +82,14 @@ function addRoutes(
     for (const method of methods) {
       const { desc } = method;
       handlers[desc.localName] = async (request, context) => {
-        unread.read(context.values.get(REQUEST));
+        const incoming = context.values.get(REQUEST);
+        unread.read(incoming);
         try {
           const arrival = new ConnectArrival(context);
-          return responseMessage(desc, await calls.run(method, "connect", request, arrival));
+          const response = await calls.run(method, "connect", request, arrival);
+          const open = incoming && OPEN_CALLS.get(incoming);
+          if (open && response instanceof Uint8Array) openCalls.hold(open, response.byteLength);
+          return responseMessage(desc, response);
         } catch (thrown) {
           throw thrown instanceof CallFailure ? toConnectError(thrown.status) : thrown;
         }
@@ -88,6 +98,8 @@ function addRoutes(
     router.service(service, handlers as unknown as Partial<ServiceImpl<DescService>>);
   }
 }
+
+const OPEN_CALLS = new WeakMap<IncomingMessage, OpenCall>();
 
 const REQUEST = createContextKey<IncomingMessage | undefined>(undefined);
 
@@ -153,8 +165,19 @@ class UnreadCalls {
  * reading in the middle, and a client that is still sending waits until the
  * connection is cut, and may never look at the answer. So the rest is read and
  * thrown away, for as long as the server's request timeout lets it.
+ *
+ * @param received told of the bytes that the adapter takes
  */
-function discardUnread(request: IncomingMessage, response: ServerResponse): void {
-  request[Symbol.asyncIterator] = () => request.iterator({ destroyOnReturn: false });
+function readToItsEnd(
+  request: IncomingMessage,
+  response: ServerResponse,
+  received: (bytes: number) => void,
+): void {
+  request[Symbol.asyncIterator] = async function* () {
+    for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+      received(chunk.length);
+      yield chunk;
+    }
+  };
   response.once("finish", () => request.resume());
 }

@@ -1,11 +1,14 @@
 /** gRPC over HTTP/2, on @grpc/grpc-js. */
 
+import { constants, type ServerHttp2Stream } from "node:http2";
 import { type DescFile, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import {
   Metadata,
   Server,
   ServerCredentials,
+  type ServerInterceptingCall,
+  type ServerInterceptor,
   type ServerUnaryCall,
   type ServiceDefinition,
   type sendUnaryData,
@@ -28,6 +31,7 @@ import {
   type Served,
 } from "./calls.ts";
 import { EndlessStreams } from "./endless-streams.ts";
+import type { OpenCall, OpenCalls } from "./open-calls.ts";
 import { statusDetails } from "./status.ts";
 
 export interface GrpcServer {
@@ -40,10 +44,17 @@ export interface GrpcServer {
   close(graceMs: number): Promise<void>;
 }
 
+/** More are refused: enough for a proxy that puts many callers on one connection. */
+const STREAMS_PER_CONNECTION = 1000;
+
+/** What one connection may hold in megabytes, its unsent answers included, before its new streams are refused. */
+const CONNECTION_MEMORY_MB = 16;
+
 /** @param log takes what grpc-js has to say, which would else go to the console */
 export function grpcServer(
   served: readonly Served[],
   calls: Calls,
+  openCalls: OpenCalls,
   log: Logger,
   options: { maxConnectionAgeMs: number; graceMs: number },
 ): GrpcServer {
@@ -53,8 +64,11 @@ export function grpcServer(
     debug: (message) => log.debug(String(message)),
   });
   const streams = new EndlessStreams();
+  const bounded = new BoundedStreams(openCalls);
   const server = new Server({
-    interceptors: [streams.interceptor],
+    interceptors: [bounded.interceptor, streams.interceptor],
+    "grpc.max_concurrent_streams": STREAMS_PER_CONNECTION,
+    "grpc-node.max_session_memory": CONNECTION_MEMORY_MB,
     "grpc.max_receive_message_length": MESSAGE_LIMIT_BYTES,
     "grpc.max_send_message_length": -1,
     "grpc.max_connection_age_ms": options.maxConnectionAgeMs,
@@ -91,7 +105,9 @@ export function grpcServer(
         answer: sendUnaryData<Message | Uint8Array>,
       ) => {
         try {
-          answer(null, await calls.run(method, "grpc", call.request, new GrpcArrival(call)));
+          const response = await calls.run(method, "grpc", call.request, new GrpcArrival(call));
+          if (response instanceof Uint8Array) bounded.hold(call, response.byteLength);
+          answer(null, response);
         } catch (thrown) {
           answer(serviceError(thrown));
         }
@@ -123,6 +139,38 @@ export function grpcServer(
         });
       }),
   };
+}
+
+/** Lets `OpenCalls` see what the streams of HTTP/2 hold, and cut them. */
+class BoundedStreams {
+  readonly #openCalls: OpenCalls;
+  /** By its metadata, which is all that the interceptor and the handler of a call share. */
+  readonly #calls = new WeakMap<Metadata, OpenCall>();
+
+  constructor(openCalls: OpenCalls) {
+    this.#openCalls = openCalls;
+  }
+
+  readonly interceptor: ServerInterceptor = (method, call) => {
+    // grpc-js shows neither, and nothing else tells what is received or cuts a stream.
+    const { stream, metadata } = call as unknown as {
+      stream: ServerHttp2Stream;
+      metadata: Metadata;
+    };
+    const open = this.#openCalls.open(() => stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM));
+    this.#calls.set(metadata, open);
+    stream.on("data", (bytes: Buffer) => this.#openCalls.hold(open, bytes.length));
+    // An answer that goes on until somebody ends it is not bounded in time.
+    const endless = method.responseStream && !method.requestStream;
+    stream.once(endless ? "end" : "close", () => this.#openCalls.close(open));
+    return call as ServerInterceptingCall;
+  };
+
+  /** Counts bytes that are sent to the peer. */
+  hold({ metadata }: { metadata: Metadata }, bytes: number): void {
+    const open = this.#calls.get(metadata);
+    if (open !== undefined) this.#openCalls.hold(open, bytes);
+  }
 }
 
 /** Makes an abort signal only for a method that looks at it. */

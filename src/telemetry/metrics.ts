@@ -5,6 +5,8 @@ export interface Metrics {
   ended(call: { rpc: string; transport: string; code: string; seconds: number }): void;
   /** Counts a call that could not be read. */
   refused(call: { rpc: string; transport: string; code: string }): void;
+  /** Counts a call that was cut, because it was too slow or all held too much memory. */
+  cut(reason: string): void;
   /** All metrics in Prometheus' text format. */
   exposition(): Promise<{ contentType: string; text: string }>;
 }
@@ -17,6 +19,12 @@ export function createMetrics(): Metrics {
     name: "promptd_calls_total",
     help: "Calls that ended, by RPC, transport and status code.",
     labelNames: ["rpc", "transport", "code"],
+    registers: [registry],
+  });
+  const cut = new Counter({
+    name: "promptd_cut_calls_total",
+    help: "Calls that were cut: `slow`, not sent or not taken within a minute; `memory`, the oldest when all held too much.",
+    labelNames: ["reason"],
     registers: [registry],
   });
   const durations = new Histogram({
@@ -33,6 +41,9 @@ export function createMetrics(): Metrics {
     },
     refused({ rpc, transport, code }) {
       calls.inc({ rpc, transport, code });
+    },
+    cut(reason) {
+      cut.inc({ reason });
     },
     async exposition() {
       return { contentType: registry.contentType, text: await registry.metrics() };

@@ -1,0 +1,76 @@
+import { setImmediate } from "node:timers/promises";
+import { describe, expect, it } from "vitest";
+import { PromptdError } from "../core/errors.ts";
+import { CallLimits } from "./call-limits.ts";
+
+const HERE = { signal: new AbortController().signal };
+
+/** A call that goes on until it is told to end. */
+function endless() {
+  let end = () => {};
+  const promise = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  return { run: () => promise, end };
+}
+
+describe("CallLimits", () => {
+  it("lets calls wait for their turn, and refuses those for which there is no room", async () => {
+    const limits = new CallLimits({ concurrent: 1, queued: 1, keyRate: undefined });
+    const first = endless();
+    const running = limits.run(HERE, first.run);
+    let second = "waits";
+    const waiting = limits.run(HERE, async () => {
+      second = "ran";
+    });
+    await expect(limits.run(HERE, async () => {})).rejects.toMatchObject({
+      code: "too_many",
+      retryAfterMs: expect.any(Number),
+    });
+    await setImmediate();
+    expect(second).toBe("waits");
+    first.end();
+    await Promise.all([running, waiting]);
+    expect(second).toBe("ran");
+    await limits.run(HERE, async () => {});
+  });
+
+  it("does not run what nobody waits for any more", async () => {
+    const limits = new CallLimits({ concurrent: 1, queued: 1, keyRate: undefined });
+    const first = endless();
+    const running = limits.run(HERE, first.run);
+    const caller = new AbortController();
+    const waiting = limits.run({ signal: caller.signal }, async () => expect.unreachable());
+    caller.abort(new PromptdError("deadline", "late"));
+    first.end();
+    await expect(waiting).rejects.toMatchObject({ code: "deadline" });
+    await running;
+  });
+
+  it("lets the event loop turn between many calls", async () => {
+    const limits = new CallLimits({ concurrent: 1000, queued: 0, keyRate: undefined });
+    let begun = 0;
+    const calls = Array.from({ length: 200 }, () => limits.run(HERE, async () => void begun++));
+    await setImmediate();
+    expect(begun).toBeGreaterThan(0);
+    expect(begun).toBeLessThan(200);
+    await Promise.all(calls);
+    expect(begun).toBe(200);
+  });
+
+  it("counts each key's calls by themselves, and tells when there is one again", () => {
+    const limits = new CallLimits({ concurrent: 1, queued: 0, keyRate: 2 });
+    limits.spend("a");
+    limits.spend("a");
+    limits.spend("b");
+    const refused = () => limits.spend("a");
+    expect(refused).toThrow(expect.objectContaining({ code: "too_many" }));
+    try {
+      refused();
+    } catch (thrown) {
+      const { retryAfterMs = 0 } = thrown as PromptdError;
+      expect(retryAfterMs).toBeGreaterThan(0);
+      expect(retryAfterMs).toBeLessThanOrEqual(500);
+    }
+  });
+});

@@ -1,0 +1,84 @@
+import { setImmediate } from "node:timers/promises";
+import { TokenBucket } from "limiter";
+import pLimit, { type LimitFunction } from "p-limit";
+import { PromptdError, throwIfAborted } from "../core/errors.ts";
+
+export interface CallLimitsOptions {
+  /** Calls that run at once. */
+  concurrent: number;
+  /** Calls that wait for their turn. */
+  queued: number;
+  /** Calls a second of each key, on average and at once; undefined: any number. */
+  keyRate: number | undefined;
+}
+
+/**
+ * Calls that begin before the event loop turns. Then what they answered is sent,
+ * and what was cut is freed, before others fill the memory or take the time.
+ */
+const CALLS_PER_TURN = 64;
+
+/** What a caller is told to wait where nobody knows when there will be room. */
+const CROWDED_RETRY_MS = 500;
+
+/** How many calls may run, wait, and come with one key, in this process. */
+export class CallLimits {
+  readonly #options: CallLimitsOptions;
+  readonly #turns: LimitFunction;
+  /** By key id; as many as there are keys that were used. */
+  readonly #buckets = new Map<string, TokenBucket>();
+  /** Calls since the event loop turned. */
+  #begun = 0;
+  #loopTurn: Promise<void> | undefined;
+
+  constructor(options: CallLimitsOptions) {
+    this.#options = options;
+    this.#turns = pLimit(options.concurrent);
+  }
+
+  /**
+   * Runs a call once it is its turn.
+   *
+   * @throws too_many where too many wait already, canceled for a caller that is gone by then
+   */
+  async run<Result>(
+    arrival: { readonly signal: AbortSignal },
+    call: () => Promise<Result>,
+  ): Promise<Result> {
+    const { concurrent, queued } = this.#options;
+    const { activeCount, pendingCount } = this.#turns;
+    if (pendingCount >= queued && activeCount >= concurrent) {
+      const message = `promptd runs ${concurrent} calls and ${queued} wait: try again later`;
+      throw new PromptdError("too_many", message, { retryAfterMs: CROWDED_RETRY_MS });
+    }
+    const waits = activeCount >= concurrent;
+    return this.#turns(async () => {
+      while (this.#begun >= CALLS_PER_TURN) await this.#loopTurn;
+      this.#begun++;
+      this.#loopTurn ??= this.#nextLoopTurn();
+      if (waits) throwIfAborted(arrival.signal);
+      return call();
+    });
+  }
+
+  /** Counts a call of a key. @throws too_many */
+  spend(key: string): void {
+    const rate = this.#options.keyRate;
+    if (rate === undefined) return;
+    let bucket = this.#buckets.get(key);
+    if (bucket === undefined) {
+      bucket = new TokenBucket({ bucketSize: rate, tokensPerInterval: rate, interval: "second" });
+      bucket.content = rate;
+      this.#buckets.set(key, bucket);
+    }
+    if (bucket.tryRemoveTokens(1)) return;
+    const message = `this key may make ${rate} calls a second here, and made more`;
+    throw new PromptdError("too_many", message, { retryAfterMs: bucket.getWaitTime(1) });
+  }
+
+  async #nextLoopTurn(): Promise<void> {
+    await setImmediate();
+    this.#begun = 0;
+    this.#loopTurn = undefined;
+  }
+}
