@@ -46,7 +46,7 @@ export interface Runtime {
 }
 
 /** Who acts when the service itself does. */
-const SYSTEM = { project: "default", actor: "promptd" };
+const SYSTEM = { project: "default", actor: "promptd", origin: "promptd" };
 
 const DEPENDENCY_TIMEOUT_MS = 1000;
 

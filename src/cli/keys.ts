@@ -16,7 +16,7 @@ import { asUsage } from "./exit.ts";
 import { jsonDocument, table } from "./output.ts";
 import type { SettingOptions } from "./setting-options.ts";
 import type { Terminal } from "./terminal.ts";
-import { withMigratedDatabase } from "./with-database.ts";
+import { commandLine, withMigratedDatabase } from "./with-database.ts";
 
 interface KeyOptions extends SettingOptions {
   project: string;
@@ -119,8 +119,9 @@ async function withKeys<Result>(
   options: KeyOptions,
   work: (keys: Keys, caller: Caller) => Promise<Result>,
 ): Promise<Result> {
-  const caller = { project: options.project, actor: "command line" };
-  return withMigratedDatabase(terminal, options, (database) => work(new Keys(database), caller));
+  return withMigratedDatabase(terminal, options, (database) =>
+    work(new Keys(database), commandLine(options.project)),
+  );
 }
 
 function tellSecret(terminal: Terminal, key: Key, secret: string, { json }: KeyOptions): void {

@@ -1,3 +1,5 @@
+import { userInfo } from "node:os";
+import type { Caller } from "../core/ports.ts";
 import { databaseUrl } from "../runtime.ts";
 import type { Database } from "../store/database.ts";
 import { openDatabase } from "../store/open.ts";
@@ -28,4 +30,18 @@ export function withMigratedDatabase<Result>(
     await database.migrate();
     return work(database);
   });
+}
+
+/** Who acts on a project where a command opens the database. */
+export function commandLine(project: string): Caller {
+  return { project, actor: "command line", origin: `command line of ${userName()}` };
+}
+
+/** A user whom the system runs without an account, as in a container, has a number only. */
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return `user ${process.getuid?.()}`;
+  }
 }

@@ -18,6 +18,8 @@ export interface Caller {
   project: string;
   /** Who is acting: a key's id; kept as author and in the history. */
   actor: string;
+  /** Where it calls from, kept in the history: the peer's IP address. Not looked up for reads. */
+  origin?: string | undefined;
   /** What it may do. `rpc/` sees to it; a source does not ask. */
   scopes?: readonly KeyScope[];
   /** Prompts that it is limited to; none or absent: all. */

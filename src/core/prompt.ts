@@ -123,6 +123,8 @@ export interface Change {
   /** The prompt, or the id of the key. */
   name: string;
   actor: string;
+  /** Where the actor called from; absent where nobody knows. */
+  origin?: string;
   reason: string;
   createdAt: Date;
   /** Versions created or deleted. */

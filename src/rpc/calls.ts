@@ -74,6 +74,8 @@ export function serve<Service extends DescService>(
 /** What a transport knows of a call beside its request. */
 export interface Arrival {
   header: Header;
+  /** The peer's IP address, undefined once it is gone. */
+  readonly origin: string | undefined;
   /** Aborted when the caller is gone or its deadline has passed. */
   readonly signal: AbortSignal;
 }
@@ -83,6 +85,11 @@ export interface CallObserver {
   ended(call: { rpc: string; transport: Transport; code: string; seconds: number }): void;
   /** A call that no method saw: the transport could not read it. */
   refused(call: { rpc: string; transport: Transport; code: string }): void;
+}
+
+/** An address of the network as it is kept: IPv4 as such, also where the socket takes IPv6 as well. */
+export function originOf(address: string | undefined): string | undefined {
+  return address?.replace(/^::ffff:(?=\d+\.)/i, "");
 }
 
 export type Transport = "grpc" | "connect";
@@ -102,6 +109,9 @@ interface Call {
   desc: DescMethodUnary;
   transport: Transport;
   request: Message;
+  arrival: Arrival;
+  /** Of a mutation, asked for at once: a peer that is gone has no address. */
+  origin: string | undefined;
   /** Known once it was let in. */
   caller?: Caller;
   /** On the clock of `performance`. */
@@ -129,10 +139,12 @@ export class Calls {
     request: Message,
     arrival: Arrival,
   ): Promise<Message | Uint8Array> {
-    const call: Call = { desc, transport, request, started: performance.now() };
+    const origin = isRead(desc) ? undefined : arrival.origin;
+    const started = performance.now();
+    const call: Call = { desc, transport, request, arrival, origin, started };
     try {
       const response = await this.#limits.run(arrival, async () => {
-        const caller = await this.#admit(arrival);
+        const caller = await this.#admit(arrival, origin);
         call.caller = caller;
         this.#limits.spend(caller.actor);
         requireScope(caller, scope);
@@ -147,11 +159,12 @@ export class Calls {
     }
   }
 
-  async #admit(arrival: Arrival): Promise<Caller> {
+  async #admit(arrival: Arrival, origin: string | undefined): Promise<Caller> {
     const { header } = arrival;
     const admitted = await this.#gate.admit(credentialOf(header), projectOf(header));
     return {
       ...admitted,
+      origin,
       // Made when a method looks at it, which the hot ones do not.
       get signal() {
         return arrival.signal;
@@ -166,9 +179,9 @@ export class Calls {
     this.#log.info({ rpc, transport, code }, "call refused");
   }
 
-  /** Logs names and codes only: never a template, a variable's value or a key. */
+  /** Logs names, codes and addresses only: never a template, a variable's value or a key. */
   #ended(call: Call, outcome: Message | Uint8Array | PromptdError): void {
-    const { desc, transport, request, caller, started } = call;
+    const { desc, transport, request, arrival, caller, started } = call;
     const milliseconds = performance.now() - started;
     const failed = outcome instanceof PromptdError;
     const code = failed ? codeName(toCode(outcome.code)) : "OK";
@@ -184,6 +197,7 @@ export class Calls {
         ms: Math.round(milliseconds * 1000) / 1000,
         project: caller?.project,
         actor: caller?.actor,
+        origin: call.origin ?? arrival.origin,
         ...named(request, "name", "prompt"),
         ...(failed ? failure(outcome) : named(outcome, "revision")),
       },
@@ -205,8 +219,11 @@ function logLevel(desc: DescMethodUnary, outcome: unknown): "debug" | "info" | "
   if (outcome instanceof PromptdError) {
     return outcome.code === "internal" || outcome.code === "unavailable" ? "error" : "info";
   }
-  const reads = desc.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
-  return reads ? "debug" : "info";
+  return isRead(desc) ? "debug" : "info";
+}
+
+function isRead({ idempotency }: DescMethodUnary): boolean {
+  return idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
 }
 
 /** What the log may hold of a failure: an `invalid` message can quote the request, so only its fields. */

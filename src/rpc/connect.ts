@@ -19,6 +19,7 @@ import {
   type Calls,
   DEADLINE_PASSED,
   MESSAGE_LIMIT_BYTES,
+  originOf,
   responseMessage,
   type Served,
 } from "./calls.ts";
@@ -114,6 +115,10 @@ class ConnectArrival implements Arrival {
 
   readonly header = (name: string): string | undefined =>
     this.#context.requestHeader.get(name) ?? undefined;
+
+  get origin(): string | undefined {
+    return originOf(this.#context.values.get(REQUEST)?.socket.remoteAddress);
+  }
 
   get signal(): AbortSignal {
     if (this.#signal === undefined) {

@@ -254,6 +254,7 @@ export function toChange(change: Change): ChangeMessage {
     kind: CHANGE_KINDS[change.kind],
     name: change.name,
     actor: change.actor,
+    ...(change.origin !== undefined && { origin: change.origin }),
     reason: change.reason,
     createTime: toTimestamp(change.createdAt),
     versions: [...change.versions],

@@ -28,6 +28,7 @@ import {
   type Calls,
   DEADLINE_PASSED,
   MESSAGE_LIMIT_BYTES,
+  originOf,
   type Served,
 } from "./calls.ts";
 import { EndlessStreams } from "./endless-streams.ts";
@@ -186,6 +187,11 @@ class GrpcArrival implements Arrival {
     const [value] = this.#call.metadata.get(name);
     return typeof value === "string" ? value : undefined;
   };
+
+  get origin(): string | undefined {
+    // ADDRESS:PORT, or `unknown`.
+    return originOf(/^(.+):\d+$/.exec(this.#call.getPeer())?.[1]);
+  }
 
   get signal(): AbortSignal {
     if (this.#signal === undefined) {

@@ -14,12 +14,13 @@ const PAGE = 1000;
 /**
  * Lower-case hex of SHA-256 over RFC 8785 JSON of the change and the hash of the
  * one before it: no change can be altered, taken out or put in without altering
- * all that follow.
+ * all that follow. Changes without an origin are hashed without it, as they were
+ * before there was one.
  */
 export function changeHash(previous: string, change: StoredChange): string {
-  const { revision, project, name, kind, actor, reason, created_at, detail } = change;
+  const { revision, project, name, kind, actor, origin, reason, created_at, detail } = change;
   const chained = { previous, revision, project, name, kind, actor, reason, created_at, detail };
-  return sha256(canonicalJson(chained));
+  return sha256(canonicalJson(typeof origin === "string" ? { ...chained, origin } : chained));
 }
 
 /** The hash that the next change stands on. Read under the write lock. */

@@ -10,6 +10,7 @@ export type ChangeDetail = Pick<Change, "versions" | "labels" | "tags">;
 export interface NewChange extends ChangeDetail {
   kind: ChangeKind;
   actor: string;
+  origin: string | undefined;
   reason: string;
   /** Milliseconds since 1970. */
   createdAt: number;
@@ -30,10 +31,11 @@ export async function appendChange(
     .set((set) => ({ revision: set("revision", "+", 1) }))
     .returning("revision")
     .executeTakeFirstOrThrow();
-  const { kind, actor, reason, createdAt, versions, labels, tags } = change;
+  const { kind, actor, origin = null, reason, createdAt, versions, labels, tags } = change;
   // Where the tags did not change, JSON leaves them out.
   const detail = JSON.stringify({ versions, labels, tags });
-  const row = { revision, project, name, kind, actor, reason, created_at: createdAt, detail };
+  const who = { actor, origin, reason, created_at: createdAt };
+  const row = { revision, project, name, kind, ...who, detail };
   const hash = changeHash(await headOfChanges(db), row);
   await db
     .insertInto("changes")
@@ -51,7 +53,8 @@ export async function listChanges(
 ): Promise<Page<Change, number>> {
   let query = db
     .selectFrom("changes")
-    .select(["revision", "project", "name", "kind", "actor", "reason", "created_at", "detail"])
+    .select(["revision", "project", "name", "kind", "actor", "origin", "reason"])
+    .select(["created_at", "detail"])
     .where("project", "=", project)
     .orderBy("revision", "desc")
     .limit(page.size + 1);
@@ -61,8 +64,9 @@ export async function listChanges(
   const rows = await query.execute();
 
   const items = rows.slice(0, page.size).map(
-    ({ detail, created_at, ...change }): Change => ({
+    ({ detail, created_at, origin, ...change }): Change => ({
       ...change,
+      ...(origin !== null && { origin }),
       ...(JSON.parse(detail) as ChangeDetail),
       createdAt: new Date(created_at),
     }),

@@ -123,13 +123,13 @@ export class Keys implements KeyStore {
 
   async #record(
     db: Connection,
-    { project, actor }: Caller,
+    { project, actor, origin }: Caller,
     kind: ChangeKind,
     id: string,
     reason: string,
   ): Promise<void> {
-    const change = { kind, actor, reason, createdAt: this.#now(), versions: [], labels: [] };
-    await appendChange(db, { project, name: id }, change);
+    const who = { actor, origin, reason, createdAt: this.#now() };
+    await appendChange(db, { project, name: id }, { kind, ...who, versions: [], labels: [] });
   }
 }
 

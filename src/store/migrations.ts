@@ -15,6 +15,7 @@ const MIGRATIONS: Record<string, (db: Kysely<Tables>, types: SchemaTypes) => Pro
   "0001_registry": createRegistry,
   "0002_keys": createKeys,
   "0003_change_chain": chainHistory,
+  "0004_change_origin": addChangeOrigin,
 };
 
 export const MIGRATION_TABLE = "promptd_migrations";
@@ -224,4 +225,8 @@ async function chainHistory(db: Kysely<Tables>): Promise<void> {
     .addColumn("hash", "text", (column) => column.notNull().defaultTo(""))
     .execute();
   await chainChanges(db);
+}
+
+async function addChangeOrigin(db: Kysely<Tables>): Promise<void> {
+  await db.schema.alterTable("changes").addColumn("origin", "text").execute();
 }

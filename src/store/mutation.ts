@@ -8,18 +8,19 @@ export interface Mutation {
   db: Connection;
   prompt: PromptKey;
   actor: string;
+  origin: string | undefined;
   /** Milliseconds since 1970. */
   now: number;
 }
 
 /** Appends the mutation's change, which gives the prompt its new revision. */
 export async function recordChange(
-  { db, prompt, actor, now }: Mutation,
+  { db, prompt, actor, origin, now }: Mutation,
   kind: ChangeKind,
   reason: string,
   detail: ChangeDetail,
 ): Promise<number> {
-  const change = { kind, actor, reason, createdAt: now, ...detail };
+  const change = { kind, actor, origin, reason, createdAt: now, ...detail };
   const revision = await appendChange(db, prompt, change);
   await db
     .updateTable("prompts")

@@ -93,12 +93,12 @@ export class Registry implements PromptSource, ChangeLog {
   }
 
   #mutate<Result>(
-    { project, actor, signal }: Caller,
+    { project, actor, origin, signal }: Caller,
     name: string,
     work: (mutation: Mutation) => Promise<Result>,
   ): Promise<Result> {
     return this.#database.transaction(signal, (db) =>
-      work({ db, prompt: { project, name }, actor, now: this.#now() }),
+      work({ db, prompt: { project, name }, actor, origin, now: this.#now() }),
     );
   }
 }

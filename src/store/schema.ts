@@ -113,6 +113,8 @@ interface ChangesTable {
   detail: string;
   /** Over this change and the hash before: see `change-chain.ts`. */
   hash: string;
+  /** Where the actor called from; null where nobody knows, as in old rows. */
+  origin: string | null;
 }
 
 interface KeysTable {

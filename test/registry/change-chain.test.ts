@@ -7,7 +7,9 @@ import type { Tables } from "../../src/store/schema.ts";
 import { promptd } from "../cli/promptd.ts";
 import { describeOnBoth } from "./on-both.ts";
 
-const caller = { project: "default", actor: "tester" };
+const caller = { project: "default", actor: "tester", origin: "192.0.2.1" };
+/** As changes were before they had an origin. */
+const nowhere = { project: "default", actor: "tester" };
 
 describeOnBoth("the history", (subject) => {
   beforeEach(async () => {
@@ -20,7 +22,8 @@ describeOnBoth("the history", (subject) => {
         config: {},
       };
       const commitMessage = `why ${i} 🙂`;
-      await registry.createVersion(caller, { name: "p", body, labels: ["a"], commitMessage });
+      const version = { name: "p", body, labels: ["a"], commitMessage };
+      await registry.createVersion(i <= 2 ? nowhere : caller, version);
     }
   });
 
@@ -43,6 +46,8 @@ describeOnBoth("the history", (subject) => {
     ["kind", "tags_set"],
     ["created_at", 1],
     ["detail", "{}"],
+    ["origin", "192.0.2.2"],
+    ["origin", null],
     ["hash", "0".repeat(64)],
   ] as const)("shows that the %s of a change was altered", async (column, value) => {
     await tamper((db) =>
@@ -73,14 +78,39 @@ describeOnBoth("the history", (subject) => {
     });
   });
 
-  it("that is older than the chain is put into it", async () => {
+  it("shows that an origin was put to a change without one", async () => {
+    await tamper((db) => db.updateTable("changes").set({ origin: "" }).execute());
+    await expect(verifyChanges(subject.database)).rejects.toThrow("change 1 was altered");
+  });
+
+  /** Takes back migrations, and opens the database as a newer program does. */
+  async function migratedAgain(...names: string[]) {
     await tamper(async (db) => {
-      await sql`alter table changes drop column hash`.execute(db);
-      await sql`delete from promptd_migrations where name = '0003_change_chain'`.execute(db);
+      for (const name of names) {
+        await sql`delete from promptd_migrations where name = ${name}`.execute(db);
+      }
     });
     await subject.database.close();
     subject.database = await openDatabase(subject.url);
-    expect(await subject.database.migrate()).toEqual(["0003_change_chain"]);
+    expect(await subject.database.migrate()).toEqual(names);
+  }
+
+  it("that is older than the chain is put into it", async () => {
+    await tamper(async (db) => {
+      await sql`alter table changes drop column hash`.execute(db);
+      await sql`alter table changes drop column origin`.execute(db);
+    });
+    await migratedAgain("0003_change_chain", "0004_change_origin");
     expect((await verifyChanges(subject.database)).changes).toBe(5);
+  });
+
+  it("that is older than origins keeps its hashes", async () => {
+    await tamper(async (db) => {
+      await db.deleteFrom("changes").where("origin", "is not", null).execute();
+      await db.updateTable("database").set({ revision: 2 }).execute();
+      await sql`alter table changes drop column origin`.execute(db);
+    });
+    await migratedAgain("0004_change_origin");
+    expect((await verifyChanges(subject.database)).changes).toBe(2);
   });
 });

@@ -1,11 +1,12 @@
 import { expect, it } from "vitest";
 import type { Change } from "../../../src/core/prompt.ts";
-import { allPages, below, failure } from "../fixtures.ts";
+import { allPages, Bench, below, failure } from "../fixtures.ts";
 import type { Subject } from "../registry.contract.ts";
 
 export function historyRules(subject: Subject): void {
-  it("tells who did what, when and why", async () => {
-    const { bench } = subject;
+  it("tells who did what, from where, when and why", async () => {
+    const { database } = subject;
+    const bench = new Bench(database, { ...subject.bench.caller, origin: "192.0.2.1" });
     const before = Date.now();
     await bench.create("p", "1", { labels: ["a"], tags: ["t"], commitMessage: "First" });
     const [change, ...rest] = await bench.changes();
@@ -16,6 +17,7 @@ export function historyRules(subject: Subject): void {
       project: bench.caller.project,
       name: "p",
       actor: "tester",
+      origin: "192.0.2.1",
       reason: "First",
       createdAt: expect.any(Date),
       versions: [1],
