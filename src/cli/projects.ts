@@ -2,7 +2,7 @@ import { Projects } from "../store/projects.ts";
 import { jsonDocument, table } from "./output.ts";
 import type { SettingOptions } from "./setting-options.ts";
 import type { Terminal } from "./terminal.ts";
-import { withMigratedDatabase } from "./with-database.ts";
+import { commandLine, withMigratedDatabase } from "./with-database.ts";
 
 /** `promptd projects create` */
 export async function createProject(
@@ -11,7 +11,7 @@ export async function createProject(
   options: SettingOptions,
 ): Promise<void> {
   const project = await withMigratedDatabase(terminal, options, (database) =>
-    new Projects(database).create(id),
+    new Projects(database).create(commandLine(id), id),
   );
   terminal.out(options.json === true ? jsonDocument(project) : `project ${id} created\n`);
 }

@@ -26,6 +26,9 @@ export interface Key {
   lastUsedAt?: Date;
 }
 
+/** What the history keeps of a key. */
+export type KeyGrant = Pick<Key, "name" | "scopes" | "promptPatterns" | "expiresAt">;
+
 /** What a caller sent to say who it is. */
 export interface Credential {
   secret: string;

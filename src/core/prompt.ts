@@ -1,5 +1,7 @@
 /** The nouns of promptd. All of them are plain data and never changed in place. */
 
+import type { KeyGrant } from "./keys.ts";
+
 export type JsonValue =
   | null
   | boolean
@@ -112,7 +114,8 @@ export type ChangeKind =
   | "versions_deleted"
   | "key_created"
   | "key_revoked"
-  | "key_rotated";
+  | "key_rotated"
+  | "project_created";
 
 /** One mutation, as the history keeps it. */
 export interface Change {
@@ -120,7 +123,7 @@ export interface Change {
   revision: number;
   kind: ChangeKind;
   project: string;
-  /** The prompt, or the id of the key. */
+  /** The prompt, the id of the key, or the project. */
   name: string;
   actor: string;
   /** Where the actor called from; absent where nobody knows. */
@@ -129,8 +132,12 @@ export interface Change {
   createdAt: Date;
   /** Versions created or deleted. */
   versions: readonly number[];
+  /** Of these versions, in their order; absent in old changes and where they would be too many. */
+  contentHashes?: readonly string[];
   /** Labels that moved with it, `latest` aside. */
   labels: readonly LabelChange[];
   /** Present where the tags changed. */
   tags?: { previous: readonly string[]; current: readonly string[] };
+  /** What the key may do that was changed; absent in old changes. */
+  grant?: KeyGrant;
 }

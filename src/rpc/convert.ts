@@ -45,6 +45,7 @@ import type {
 import { DEFAULT_LABEL } from "../core/prompt.ts";
 import type { Answer } from "../core/resolver.ts";
 import type { Missing } from "../core/template/compile.ts";
+import { toGrant } from "./convert-keys.ts";
 
 // Requests
 
@@ -246,6 +247,7 @@ const CHANGE_KINDS: Record<ChangeKind, Change_Kind> = {
   key_created: Change_Kind.KEY_CREATED,
   key_revoked: Change_Kind.KEY_REVOKED,
   key_rotated: Change_Kind.KEY_ROTATED,
+  project_created: Change_Kind.PROJECT_CREATED,
 };
 
 export function toChange(change: Change): ChangeMessage {
@@ -258,6 +260,7 @@ export function toChange(change: Change): ChangeMessage {
     reason: change.reason,
     createTime: toTimestamp(change.createdAt),
     versions: [...change.versions],
+    contentHashes: [...(change.contentHashes ?? [])],
     labels: change.labels.map(({ label, from, to }) => ({
       label,
       fromVersion: from,
@@ -266,6 +269,7 @@ export function toChange(change: Change): ChangeMessage {
     ...(change.tags && {
       tags: { previous: [...change.tags.previous], current: [...change.tags.current] },
     }),
+    ...(change.grant && { grant: toGrant(change.grant) }),
   });
 }
 

@@ -11,25 +11,12 @@ import {
   Scope,
 } from "../../gen/promptd/v1/key_service_pb.ts";
 import { PromptdError } from "../core/errors.ts";
-import {
-  hashSecret,
-  KEY_SCOPES,
-  type Key,
-  type KeyScope,
-  newKeyId,
-  newSecret,
-} from "../core/keys.ts";
+import { hashSecret, KEY_SCOPES, type Key, newKeyId, newSecret } from "../core/keys.ts";
 import type { Caller, KeyStore, NewKey } from "../core/ports.ts";
 import { Validator } from "../core/validate.ts";
 import type { Implementation } from "./calls.ts";
+import { WIRE_SCOPES } from "./convert-keys.ts";
 import { fromPageToken, toPageToken } from "./pages.ts";
-
-const WIRE_SCOPES: Record<KeyScope, Scope> = {
-  read: Scope.READ,
-  write: Scope.WRITE,
-  release: Scope.RELEASE,
-  admin: Scope.ADMIN,
-};
 
 /** KeyService on the keys of a database. */
 export function keyService(

@@ -4,8 +4,8 @@ import { changeHash, headOfChanges } from "./change-chain.ts";
 import type { Connection } from "./database.ts";
 import type { PromptKey } from "./prompt-key.ts";
 
-/** What a change holds beside who, when and why. */
-export type ChangeDetail = Pick<Change, "versions" | "labels" | "tags">;
+/** What a change holds beside who, from where, when and why. */
+export type ChangeDetail = Pick<Change, "versions" | "contentHashes" | "labels" | "tags" | "grant">;
 
 export interface NewChange extends ChangeDetail {
   kind: ChangeKind;
@@ -31,11 +31,9 @@ export async function appendChange(
     .set((set) => ({ revision: set("revision", "+", 1) }))
     .returning("revision")
     .executeTakeFirstOrThrow();
-  const { kind, actor, origin = null, reason, createdAt, versions, labels, tags } = change;
-  // Where the tags did not change, JSON leaves them out.
-  const detail = JSON.stringify({ versions, labels, tags });
+  const { kind, actor, origin = null, reason, createdAt, ...detail } = change;
   const who = { actor, origin, reason, created_at: createdAt };
-  const row = { revision, project, name, kind, ...who, detail };
+  const row = { revision, project, name, kind, ...who, detail: JSON.stringify(detail) };
   const hash = changeHash(await headOfChanges(db), row);
   await db
     .insertInto("changes")
@@ -67,12 +65,17 @@ export async function listChanges(
     ({ detail, created_at, origin, ...change }): Change => ({
       ...change,
       ...(origin !== null && { origin }),
-      ...(JSON.parse(detail) as ChangeDetail),
+      ...parseDetail(detail),
       createdAt: new Date(created_at),
     }),
   );
   const last = items.at(-1);
   return rows.length > page.size && last !== undefined ? { items, next: last.revision } : { items };
+}
+
+/** JSON has no times of its own. */
+function parseDetail(text: string): ChangeDetail {
+  return JSON.parse(text, (key, value) => (key === "expiresAt" ? new Date(value) : value));
 }
 
 /** A caller may name any 64-bit number; no revision is ever above this. */

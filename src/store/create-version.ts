@@ -40,6 +40,7 @@ export async function createVersion(
   const kind = created ? "version_created" : moving.length > 0 ? "labels_set" : "tags_set";
   const revision = await recordChange(mutation, kind, asked.commitMessage, {
     versions: created ? [version] : [],
+    ...(created && { contentHashes: [hash] }),
     labels: moving,
     ...(tags && { tags }),
   });

@@ -7,7 +7,10 @@ import { setLatest } from "./labels.ts";
 import { type Mutation, recordChange } from "./mutation.ts";
 import type { PromptKey } from "./prompt-key.ts";
 import { requireExisting, requireVersions } from "./standing.ts";
-import { removeTags } from "./tags.ts";
+import { replaceTags } from "./tags.ts";
+
+/** With more, the change that tells of a deletion would outgrow what clients read at once. */
+const MAX_HASHES = 10_000;
 
 /** @throws not_found, conflict, refused */
 export async function deleteVersions(
@@ -16,13 +19,14 @@ export async function deleteVersions(
 ): Promise<{ revision: number; removed: LabelMove[] }> {
   const { db, prompt } = mutation;
   const standing = await requireExisting(db, prompt, edit.expectedRevision);
-  const versions = await chosenVersions(db, prompt, edit.versions);
-  if (versions.length === 0) return { revision: standing.revision, removed: [] };
+  const chosen = await chosenVersions(db, prompt, edit.versions);
+  if (chosen.length === 0) return { revision: standing.revision, removed: [] };
+  const versions = chosen.map(({ number }) => number);
 
   const labels = await removeRows(db, prompt, edit.versions === "all" ? "all" : versions);
   const newest = await newestVersion(db, prompt);
-  if (newest === undefined) await removeTags(db, prompt);
-  else if (newest !== standing.newest) await setLatest(db, prompt, newest);
+  const tags = newest === undefined ? await replaceTags(db, prompt, []) : undefined;
+  if (newest !== undefined && newest !== standing.newest) await setLatest(db, prompt, newest);
 
   const removed = labels.filter(({ label }) => label !== LATEST_LABEL);
   const vanished = newest === undefined ? labels : removed;
@@ -32,29 +36,30 @@ export async function deleteVersions(
   }
   const revision = await recordChange(mutation, "versions_deleted", edit.reason, {
     versions,
+    ...(chosen.length <= MAX_HASHES && { contentHashes: chosen.map((row) => row.content_hash) }),
     labels: removed.map(({ label, version }) => ({ label, from: version, to: 0 })),
+    ...(tags && { tags }),
   });
   return { revision, removed };
 }
 
-/** The versions' numbers, each once, in order. @throws not_found */
+/** The versions, each once, in order of number. @throws not_found */
 async function chosenVersions(
   db: Connection,
   prompt: PromptKey,
   versions: readonly number[] | "all",
-): Promise<number[]> {
-  if (versions !== "all") {
-    await requireVersions(db, prompt, versions);
-    return [...new Set(versions)].sort((a, b) => a - b);
-  }
-  const rows = await db
+): Promise<{ number: number; content_hash: string }[]> {
+  const some = versions === "all" ? undefined : versions;
+  if (some?.length === 0) return [];
+  if (some !== undefined) await requireVersions(db, prompt, some);
+  return db
     .selectFrom("versions")
-    .select("number")
+    .select(["number", "content_hash"])
     .where("project", "=", prompt.project)
     .where("name", "=", prompt.name)
+    .$if(some !== undefined, (query) => query.where("number", "in", some ?? []))
     .orderBy("number")
     .execute();
-  return rows.map((row) => row.number);
 }
 
 /** Deletes versions and what hangs on them; tells the labels that did, in order of name. */

@@ -51,7 +51,7 @@ export class Keys implements KeyStore {
         last_used_at: null,
       };
       await db.insertInto("keys").values(row).execute();
-      await this.#record(db, caller, "key_created", key.id, key.name);
+      await this.#record(db, caller, "key_created", row, key.name);
       return toKey(row);
     });
   }
@@ -75,7 +75,7 @@ export class Keys implements KeyStore {
   revokeKey(caller: Caller, id: string, reason: string): Promise<Key> {
     return this.#change(caller, id, async (db, row) => {
       if (row.revoked_at !== null) return row;
-      await this.#record(db, caller, "key_revoked", id, reason);
+      await this.#record(db, caller, "key_revoked", row, reason);
       return { ...row, revoked_at: this.#now() };
     });
   }
@@ -85,7 +85,7 @@ export class Keys implements KeyStore {
       if (row.revoked_at !== null) {
         throw new PromptdError("refused", `key ${id} is revoked: create another one`);
       }
-      await this.#record(db, caller, "key_rotated", id, reason);
+      await this.#record(db, caller, "key_rotated", row, reason);
       return { ...row, secret_hash: secretHash };
     });
   }
@@ -125,11 +125,14 @@ export class Keys implements KeyStore {
     db: Connection,
     { project, actor, origin }: Caller,
     kind: ChangeKind,
-    id: string,
+    row: Row,
     reason: string,
   ): Promise<void> {
+    const { id, name, scopes, promptPatterns, expiresAt } = toKey(row);
+    const grant = { name, scopes, promptPatterns, ...(expiresAt && { expiresAt }) };
     const who = { actor, origin, reason, createdAt: this.#now() };
-    await appendChange(db, { project, name: id }, { kind, ...who, versions: [], labels: [] });
+    const change = { kind, ...who, versions: [], labels: [], grant };
+    await appendChange(db, { project, name: id }, change);
   }
 }
 

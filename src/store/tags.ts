@@ -29,6 +29,6 @@ export async function replaceTags(
   return { previous, current };
 }
 
-export async function removeTags(db: Connection, { project, name }: PromptKey): Promise<void> {
+async function removeTags(db: Connection, { project, name }: PromptKey): Promise<void> {
   await db.deleteFrom("tags").where("project", "=", project).where("name", "=", name).execute();
 }

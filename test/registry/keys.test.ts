@@ -6,7 +6,7 @@ import { Projects } from "../../src/store/projects.ts";
 import { Registry } from "../../src/store/registry.ts";
 import { describeOnBoth } from "./on-both.ts";
 
-const caller = { project: "default", actor: "tester" };
+const caller = { project: "default", actor: "tester", origin: "here" };
 const now = Date.parse("2026-01-01T00:00:00Z");
 
 const newKey = (more: Partial<NewKey> = {}): NewKey => ({
@@ -51,7 +51,8 @@ describeOnBoth("keys", (subject) => {
   });
 
   it("are revoked once, rotated until then, and stay keys", async () => {
-    const key = newKey();
+    const granted = { scopes: ["read", "write"] as const, promptPatterns: ["a", "b/*"] };
+    const key = newKey({ ...granted, expiresAt: new Date(now + 1000) });
     await keys.createKey(caller, key);
     const secretHash = hashSecret(newSecret());
     await keys.rotateKey(caller, key.id, secretHash, "leaked");
@@ -74,14 +75,22 @@ describeOnBoth("keys", (subject) => {
       ["key_rotated", "leaked", key.id],
       ["key_created", "key", key.id],
     ]);
+    const grant = { name: "key", ...granted, expiresAt: new Date(now + 1000) };
+    expect(items.map((change) => change.grant)).toEqual([grant, grant, grant]);
+    expect(items.map(({ actor, origin }) => [actor, origin])).toContainEqual(["tester", "here"]);
   });
 
   it("are listed page by page, and belong to their project alone", async () => {
     const projects = new Projects(subject.database, () => now);
-    await projects.create("other");
-    await expect(projects.create("other")).rejects.toMatchObject({ code: "refused" });
-    await expect(projects.create("Not one")).rejects.toMatchObject({ code: "invalid" });
+    await projects.create(caller, "other");
+    await expect(projects.create(caller, "other")).rejects.toMatchObject({ code: "refused" });
+    await expect(projects.create(caller, "Not one")).rejects.toMatchObject({ code: "invalid" });
     expect((await projects.list()).map(({ id }) => id)).toEqual(["default", "other"]);
+    const inOther = { ...caller, project: "other" };
+    const { items } = await new Registry(subject.database).listChanges(inOther, {}, { size: 9 });
+    expect(items).toMatchObject([
+      { revision: 1, kind: "project_created", name: "other", actor: "tester", origin: "here" },
+    ]);
 
     const other = { project: "other", actor: "tester" };
     const ids: string[] = [];

@@ -45,7 +45,7 @@ beforeAll(async () => {
   });
   database = await openDatabase(`sqlite:${join(service.dataDir, "promptd.db")}`);
   keys = new Keys(database);
-  await new Projects(database).create("other");
+  await new Projects(database).create({ actor: "test" }, "other");
   for (const scope of ALL) await makeKey(scope, { scopes: [scope] });
   await makeKey("every scope");
   await makeKey("expired", { expiresAt: new Date(Date.now() - 1) });
@@ -291,7 +291,12 @@ describe("keys", () => {
       "KIND_KEY_ROTATED",
       "KIND_KEY_CREATED",
     ]);
-    expect(changes[0]?.reason).toBe("gone");
+    const grant = {
+      name: "deploy",
+      scopes: ["SCOPE_READ"],
+      expireTime: "2999-01-01T00:00:00Z",
+    };
+    expect(changes[0]).toMatchObject({ reason: "gone", grant });
   });
 
   it.each<[string, JsonValue]>([

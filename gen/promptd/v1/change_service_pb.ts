@@ -6,13 +6,15 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Scope } from "./key_service_pb.ts";
+import { file_promptd_v1_key_service } from "./key_service_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file promptd/v1/change_service.proto.
  */
 export const file_promptd_v1_change_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch9wcm9tcHRkL3YxL2NoYW5nZV9zZXJ2aWNlLnByb3RvEgpwcm9tcHRkLnYxIs4DCgZDaGFuZ2USEAoIcmV2aXNpb24YASABKAQSJQoEa2luZBgCIAEoDjIXLnByb21wdGQudjEuQ2hhbmdlLktpbmQSDAoEbmFtZRgDIAEoCRINCgVhY3RvchgEIAEoCRIOCgZyZWFzb24YBSABKAkSLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHZlcnNpb25zGAcgAygNEicKBmxhYmVscxgIIAMoCzIXLnByb21wdGQudjEuTGFiZWxDaGFuZ2USJAoEdGFncxgJIAEoCzIWLnByb21wdGQudjEuVGFnc0NoYW5nZRIOCgZvcmlnaW4YCiABKAkiuwEKBEtpbmQSFAoQS0lORF9VTlNQRUNJRklFRBAAEhgKFEtJTkRfVkVSU0lPTl9DUkVBVEVEEAESEwoPS0lORF9MQUJFTFNfU0VUEAISEQoNS0lORF9UQUdTX1NFVBADEhkKFUtJTkRfVkVSU0lPTlNfREVMRVRFRBAEEhQKEEtJTkRfS0VZX0NSRUFURUQQBRIUChBLSU5EX0tFWV9SRVZPS0VEEAYSFAoQS0lORF9LRVlfUk9UQVRFRBAHIkYKC0xhYmVsQ2hhbmdlEg0KBWxhYmVsGAEgASgJEhQKDGZyb21fdmVyc2lvbhgCIAEoDRISCgp0b192ZXJzaW9uGAMgASgNIi8KClRhZ3NDaGFuZ2USEAoIcHJldmlvdXMYASADKAkSDwoHY3VycmVudBgCIAMoCSJhChJMaXN0Q2hhbmdlc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgNEhIKCnBhZ2VfdG9rZW4YAiABKAkSDAoEbmFtZRgDIAEoCRIWCg5hZnRlcl9yZXZpc2lvbhgEIAEoBCJTChNMaXN0Q2hhbmdlc1Jlc3BvbnNlEiMKB2NoYW5nZXMYASADKAsyEi5wcm9tcHRkLnYxLkNoYW5nZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkyZAoNQ2hhbmdlU2VydmljZRJTCgtMaXN0Q2hhbmdlcxIeLnByb21wdGQudjEuTGlzdENoYW5nZXNSZXF1ZXN0Gh8ucHJvbXB0ZC52MS5MaXN0Q2hhbmdlc1Jlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("Ch9wcm9tcHRkL3YxL2NoYW5nZV9zZXJ2aWNlLnByb3RvEgpwcm9tcHRkLnYxIqUECgZDaGFuZ2USEAoIcmV2aXNpb24YASABKAQSJQoEa2luZBgCIAEoDjIXLnByb21wdGQudjEuQ2hhbmdlLktpbmQSDAoEbmFtZRgDIAEoCRINCgVhY3RvchgEIAEoCRIOCgZyZWFzb24YBSABKAkSLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHZlcnNpb25zGAcgAygNEicKBmxhYmVscxgIIAMoCzIXLnByb21wdGQudjEuTGFiZWxDaGFuZ2USJAoEdGFncxgJIAEoCzIWLnByb21wdGQudjEuVGFnc0NoYW5nZRIOCgZvcmlnaW4YCiABKAkSFgoOY29udGVudF9oYXNoZXMYCyADKAkSIwoFZ3JhbnQYDCABKAsyFC5wcm9tcHRkLnYxLktleUdyYW50ItUBCgRLaW5kEhQKEEtJTkRfVU5TUEVDSUZJRUQQABIYChRLSU5EX1ZFUlNJT05fQ1JFQVRFRBABEhMKD0tJTkRfTEFCRUxTX1NFVBACEhEKDUtJTkRfVEFHU19TRVQQAxIZChVLSU5EX1ZFUlNJT05TX0RFTEVURUQQBBIUChBLSU5EX0tFWV9DUkVBVEVEEAUSFAoQS0lORF9LRVlfUkVWT0tFRBAGEhQKEEtJTkRfS0VZX1JPVEFURUQQBxIYChRLSU5EX1BST0pFQ1RfQ1JFQVRFRBALIoUBCghLZXlHcmFudBIMCgRuYW1lGAEgASgJEiEKBnNjb3BlcxgCIAMoDjIRLnByb21wdGQudjEuU2NvcGUSFwoPcHJvbXB0X3BhdHRlcm5zGAMgAygJEi8KC2V4cGlyZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJGCgtMYWJlbENoYW5nZRINCgVsYWJlbBgBIAEoCRIUCgxmcm9tX3ZlcnNpb24YAiABKA0SEgoKdG9fdmVyc2lvbhgDIAEoDSIvCgpUYWdzQ2hhbmdlEhAKCHByZXZpb3VzGAEgAygJEg8KB2N1cnJlbnQYAiADKAkiYQoSTGlzdENoYW5nZXNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoDRISCgpwYWdlX3Rva2VuGAIgASgJEgwKBG5hbWUYAyABKAkSFgoOYWZ0ZXJfcmV2aXNpb24YBCABKAQiUwoTTGlzdENoYW5nZXNSZXNwb25zZRIjCgdjaGFuZ2VzGAEgAygLMhIucHJvbXB0ZC52MS5DaGFuZ2USFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJMmQKDUNoYW5nZVNlcnZpY2USUwoLTGlzdENoYW5nZXMSHi5wcm9tcHRkLnYxLkxpc3RDaGFuZ2VzUmVxdWVzdBofLnByb21wdGQudjEuTGlzdENoYW5nZXNSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_google_protobuf_timestamp, file_promptd_v1_key_service]);
 
 /**
  * One mutation. Mutations that changed nothing leave no change.
@@ -33,7 +35,7 @@ export type Change = Message<"promptd.v1.Change"> & {
   kind: Change_Kind;
 
   /**
-   * The prompt, or the id of the key, that was changed.
+   * The prompt, the id of the key, or the project that was changed.
    *
    * @generated from field: string name = 3;
    */
@@ -83,6 +85,22 @@ export type Change = Message<"promptd.v1.Change"> & {
    * @generated from field: string origin = 10;
    */
   origin: string;
+
+  /**
+   * Content hashes of `versions`, in the same order. Empty in changes before
+   * there was this field, and where more than 10000 versions were deleted.
+   *
+   * @generated from field: repeated string content_hashes = 11;
+   */
+  contentHashes: string[];
+
+  /**
+   * Of changes of keys: what the key may do. Absent in changes before there was
+   * this field.
+   *
+   * @generated from field: promptd.v1.KeyGrant grant = 12;
+   */
+  grant?: KeyGrant | undefined;
 };
 
 /**
@@ -135,6 +153,11 @@ export const Change_Kind = {
    * @generated from enum value: KIND_KEY_ROTATED = 7;
    */
   KEY_ROTATED: 7,
+
+  /**
+   * @generated from enum value: KIND_PROJECT_CREATED = 11;
+   */
+  PROJECT_CREATED: 11,
 } as const;
 
 /**
@@ -147,6 +170,40 @@ export type Change_Kind = (typeof Change_Kind)[keyof typeof Change_Kind] | Unkno
  */
 export const Change_KindSchema: GenEnum<Change_Kind> = /*@__PURE__*/
   enumDesc(file_promptd_v1_change_service, 0, 0);
+
+/**
+ * What a key may do, and until when.
+ *
+ * @generated from message promptd.v1.KeyGrant
+ */
+export type KeyGrant = Message<"promptd.v1.KeyGrant"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: repeated promptd.v1.Scope scopes = 2;
+   */
+  scopes: Scope[];
+
+  /**
+   * @generated from field: repeated string prompt_patterns = 3;
+   */
+  promptPatterns: string[];
+
+  /**
+   * @generated from field: google.protobuf.Timestamp expire_time = 4;
+   */
+  expireTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message promptd.v1.KeyGrant.
+ * Use `create(KeyGrantSchema)` to create a new message.
+ */
+export const KeyGrantSchema: GenMessage<KeyGrant> = /*@__PURE__*/
+  messageDesc(file_promptd_v1_change_service, 1);
 
 /**
  * @generated from message promptd.v1.LabelChange
@@ -177,7 +234,7 @@ export type LabelChange = Message<"promptd.v1.LabelChange"> & {
  * Use `create(LabelChangeSchema)` to create a new message.
  */
 export const LabelChangeSchema: GenMessage<LabelChange> = /*@__PURE__*/
-  messageDesc(file_promptd_v1_change_service, 1);
+  messageDesc(file_promptd_v1_change_service, 2);
 
 /**
  * @generated from message promptd.v1.TagsChange
@@ -199,7 +256,7 @@ export type TagsChange = Message<"promptd.v1.TagsChange"> & {
  * Use `create(TagsChangeSchema)` to create a new message.
  */
 export const TagsChangeSchema: GenMessage<TagsChange> = /*@__PURE__*/
-  messageDesc(file_promptd_v1_change_service, 2);
+  messageDesc(file_promptd_v1_change_service, 3);
 
 /**
  * @generated from message promptd.v1.ListChangesRequest
@@ -237,7 +294,7 @@ export type ListChangesRequest = Message<"promptd.v1.ListChangesRequest"> & {
  * Use `create(ListChangesRequestSchema)` to create a new message.
  */
 export const ListChangesRequestSchema: GenMessage<ListChangesRequest> = /*@__PURE__*/
-  messageDesc(file_promptd_v1_change_service, 3);
+  messageDesc(file_promptd_v1_change_service, 4);
 
 /**
  * @generated from message promptd.v1.ListChangesResponse
@@ -259,7 +316,7 @@ export type ListChangesResponse = Message<"promptd.v1.ListChangesResponse"> & {
  * Use `create(ListChangesResponseSchema)` to create a new message.
  */
 export const ListChangesResponseSchema: GenMessage<ListChangesResponse> = /*@__PURE__*/
-  messageDesc(file_promptd_v1_change_service, 4);
+  messageDesc(file_promptd_v1_change_service, 5);
 
 /**
  * ChangeService tells what was changed: when, by whom, and why.

@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import { expect, it } from "vitest";
 import { chat, failure } from "../fixtures.ts";
 import type { Subject } from "../registry.contract.ts";
@@ -7,7 +8,7 @@ export function deletionRules(subject: Subject): void {
     const { bench } = subject;
     await bench.create("p", "1", { labels: ["a"] });
     await bench.create("p", "2");
-    await bench.create("p", "3", { labels: ["c", "b"] });
+    const third = await bench.create("p", "3", { labels: ["c", "b"] });
     const { removed, revision } = await bench.remove("p", [3]);
     expect(removed).toEqual([
       { label: "b", version: 3 },
@@ -19,6 +20,7 @@ export function deletionRules(subject: Subject): void {
       kind: "versions_deleted",
       reason: "because",
       versions: [3],
+      contentHashes: [third.contentHash],
       labels: [
         { label: "b", from: 3, to: 0 },
         { label: "c", from: 3, to: 0 },
@@ -29,10 +31,33 @@ export function deletionRules(subject: Subject): void {
 
   it("leaves latest where a newer version remains", async () => {
     const { bench } = subject;
-    for (const template of ["1", "2", "3"]) await bench.create("p", template);
+    const hashes: string[] = [];
+    for (const template of ["1", "2", "3"]) {
+      hashes.push((await bench.create("p", template)).contentHash);
+    }
     await bench.remove("p", [2, 1, 2]);
     expect(await bench.labels("p")).toEqual({ latest: 3 });
-    expect((await bench.changes()).at(-1)?.versions).toEqual([1, 2]);
+    const [change] = (await bench.changes()).slice(-1);
+    expect(change).toMatchObject({ versions: [1, 2], contentHashes: hashes.slice(0, 2) });
+    expect(change).not.toHaveProperty("tags");
+  });
+
+  it("keeps no hashes in the history where more than 10,000 versions go at once", async () => {
+    const { bench, database } = subject;
+    await bench.create("p", "1");
+    const { project } = bench.caller;
+    await database.transaction(undefined, (db) =>
+      sql`insert into versions
+        with recursive n(number) as (select 2 union all select number + 1 from n where number < 10002)
+        select v.project, v.name, n.number, format, content_hash, commit_message, author, created_at, body
+        from versions v, n where v.project = ${project} and v.number = 1`.execute(db),
+    );
+    await bench.remove("p", [10_002]);
+    await bench.remove("p", "all");
+    const [one, all] = (await bench.changes()).slice(-2);
+    expect(one?.contentHashes).toHaveLength(1);
+    expect(all?.versions).toHaveLength(10_001);
+    expect(all?.contentHashes).toBeUndefined();
   });
 
   it("compares with the newest version that is left", async () => {
@@ -49,7 +74,10 @@ export function deletionRules(subject: Subject): void {
     await bench.create("p", "2");
     const { removed } = await bench.remove("p", "all");
     expect(removed).toEqual([{ label: "a", version: 1 }]);
-    expect((await bench.changes()).at(-1)?.versions).toEqual([1, 2]);
+    expect((await bench.changes()).at(-1)).toMatchObject({
+      versions: [1, 2],
+      tags: { previous: ["t"], current: [] },
+    });
 
     const gone = { code: "not_found", message: 'prompt "p" does not exist' };
     const { registry, caller } = bench;

@@ -8,7 +8,11 @@ export function historyRules(subject: Subject): void {
     const { database } = subject;
     const bench = new Bench(database, { ...subject.bench.caller, origin: "192.0.2.1" });
     const before = Date.now();
-    await bench.create("p", "1", { labels: ["a"], tags: ["t"], commitMessage: "First" });
+    const { contentHash } = await bench.create("p", "1", {
+      labels: ["a"],
+      tags: ["t"],
+      commitMessage: "First",
+    });
     const [change, ...rest] = await bench.changes();
     expect(rest).toEqual([]);
     expect(change).toEqual({
@@ -21,6 +25,7 @@ export function historyRules(subject: Subject): void {
       reason: "First",
       createdAt: expect.any(Date),
       versions: [1],
+      contentHashes: [contentHash],
       labels: [{ label: "a", from: 0, to: 1 }],
       tags: { previous: [], current: ["t"] },
     });
