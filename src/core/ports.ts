@@ -3,6 +3,7 @@
 import type { Key, KeyScope } from "./keys.ts";
 import type {
   Change,
+  ChangeKind,
   LabelMove,
   Pointer,
   PromptBody,
@@ -112,12 +113,28 @@ export interface PromptSource {
   ): Promise<{ revision: number; removed: LabelMove[] }>;
 }
 
+/** Which changes are asked for; what is absent does not matter. */
+export interface ChangeFilter {
+  name?: string;
+  /** Only changes with a higher revision. */
+  after?: number;
+  actor?: string;
+  kinds?: readonly ChangeKind[];
+  /** Made then or later. */
+  since?: Date;
+  /** Made before. */
+  until?: Date;
+}
+
 /** The history of a database. */
 export interface ChangeLog {
-  /** Changes of a project, newest first, below `before` and above `after`. */
+  /**
+   * Changes of a project, newest first, below `before`. A page may hold fewer
+   * than its size, or none, and yet be followed by another.
+   */
   listChanges(
     caller: Caller,
-    filter: { name?: string; after?: number },
+    filter: ChangeFilter,
     page: { size: number; before?: number },
   ): Promise<Page<Change, number>>;
 }

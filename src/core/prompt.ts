@@ -107,15 +107,18 @@ export interface LabelChange {
   to: number;
 }
 
-export type ChangeKind =
-  | "version_created"
-  | "labels_set"
-  | "tags_set"
-  | "versions_deleted"
-  | "key_created"
-  | "key_revoked"
-  | "key_rotated"
-  | "project_created";
+export const CHANGE_KINDS = [
+  "version_created",
+  "labels_set",
+  "tags_set",
+  "versions_deleted",
+  "key_created",
+  "key_revoked",
+  "key_rotated",
+  "project_created",
+] as const;
+
+export type ChangeKind = (typeof CHANGE_KINDS)[number];
 
 /** One mutation, as the history keeps it. */
 export interface Change {

@@ -1,31 +1,31 @@
 import { create } from "@bufbuild/protobuf";
+import { timestampDate } from "@bufbuild/protobuf/wkt";
 import {
   ChangeSchema,
   type ChangeService,
+  type ListChangesRequest,
   ListChangesResponseSchema,
 } from "../../gen/promptd/v1/change_service_pb.ts";
 import { allowsPrompt } from "../core/keys.ts";
-import type { ChangeLog } from "../core/ports.ts";
+import type { ChangeFilter, ChangeLog } from "../core/ports.ts";
+import { CHANGE_KINDS } from "../core/prompt.ts";
 import { Validator } from "../core/validate.ts";
 import type { Implementation } from "./calls.ts";
-import { toChange } from "./convert.ts";
+import { toChange, WIRE_KINDS } from "./convert.ts";
 import { fromPageToken, readablePage } from "./pages.ts";
 import { requirePrompt } from "./permissions.ts";
 
 /** ChangeService on the history of the database. */
 export function changeService(changes: ChangeLog): Implementation<typeof ChangeService> {
   return {
-    async listChanges({ pageSize, pageToken, name, afterRevision }, caller) {
+    async listChanges(request, caller) {
+      const { pageSize, pageToken, name } = request;
       const validator = new Validator();
       const size = validator.pageSize(pageSize);
-      if (name !== "") validator.name(name);
+      const filter = fromFilter(request, validator);
       validator.done();
       if (name !== "") requirePrompt(caller, name);
       const before = fromPageToken(pageToken, "number");
-      const filter = {
-        ...(name && { name }),
-        ...(afterRevision > 0n && { after: Number(afterRevision) }),
-      };
       const page = await changes.listChanges(caller, filter, {
         size,
         ...(before === undefined ? {} : { before }),
@@ -38,5 +38,26 @@ export function changeService(changes: ChangeLog): Implementation<typeof ChangeS
       );
       return create(ListChangesResponseSchema, { changes: items, nextPageToken });
     },
+  };
+}
+
+function fromFilter(request: ListChangesRequest, validator: Validator): ChangeFilter {
+  const { name, afterRevision, actor } = request;
+  if (name !== "") validator.name(name);
+  validator.message(actor, "actor");
+  const kinds = CHANGE_KINDS.filter((kind) => request.kinds.includes(WIRE_KINDS[kind]));
+  const known = kinds.length === request.kinds.length;
+  validator.require(known, "kinds", "expected kinds of changes, each once");
+  const since = request.since && timestampDate(request.since);
+  const until = request.until && timestampDate(request.until);
+  validator.require(!Number.isNaN(since?.getTime()), "since", "expected a time");
+  validator.require(!Number.isNaN(until?.getTime()), "until", "expected a time");
+  return {
+    ...(name && { name }),
+    ...(afterRevision > 0n && { after: Number(afterRevision) }),
+    ...(actor && { actor }),
+    ...(kinds.length > 0 && { kinds }),
+    ...(since && { since }),
+    ...(until && { until }),
   };
 }

@@ -239,7 +239,7 @@ function toFormat(format: TemplateFormat): TemplateFormatMessage {
   return format === "mustache" ? TemplateFormatMessage.MUSTACHE : TemplateFormatMessage.FSTRING;
 }
 
-const CHANGE_KINDS: Record<ChangeKind, Change_Kind> = {
+export const WIRE_KINDS: Record<ChangeKind, Change_Kind> = {
   version_created: Change_Kind.VERSION_CREATED,
   labels_set: Change_Kind.LABELS_SET,
   tags_set: Change_Kind.TAGS_SET,
@@ -253,7 +253,7 @@ const CHANGE_KINDS: Record<ChangeKind, Change_Kind> = {
 export function toChange(change: Change): ChangeMessage {
   return create(ChangeSchema, {
     revision: BigInt(change.revision),
-    kind: CHANGE_KINDS[change.kind],
+    kind: WIRE_KINDS[change.kind],
     name: change.name,
     actor: change.actor,
     ...(change.origin !== undefined && { origin: change.origin }),

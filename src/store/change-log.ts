@@ -1,4 +1,4 @@
-import type { Page } from "../core/ports.ts";
+import type { ChangeFilter, Page } from "../core/ports.ts";
 import type { Change, ChangeKind } from "../core/prompt.ts";
 import { changeHash, headOfChanges } from "./change-chain.ts";
 import type { Connection } from "./database.ts";
@@ -42,23 +42,34 @@ export async function appendChange(
   return revision;
 }
 
+/**
+ * How many changes a page is searched in. No index serves all filters, and a
+ * search must not hold up others, however long the history is.
+ */
+const SEARCHED = 2000;
+
 /** Changes of a project, newest first. */
 export async function listChanges(
   db: Connection,
   project: string,
-  filter: { name?: string; after?: number },
+  { name, after, actor, kinds, since, until }: ChangeFilter,
   page: { size: number; before?: number },
 ): Promise<Page<Change, number>> {
-  let query = db
-    .selectFrom("changes")
+  let range = db.selectFrom("changes").where("project", "=", project).orderBy("revision", "desc");
+  if (name !== undefined) range = range.where("name", "=", name);
+  if (after !== undefined) range = range.where("revision", ">", bounded(after));
+  if (page.before !== undefined) range = range.where("revision", "<", bounded(page.before));
+  const rest = await range.select("revision").offset(SEARCHED).limit(1).executeTakeFirst();
+
+  let query = range
     .select(["revision", "project", "name", "kind", "actor", "origin", "reason"])
     .select(["created_at", "detail"])
-    .where("project", "=", project)
-    .orderBy("revision", "desc")
     .limit(page.size + 1);
-  if (filter.name !== undefined) query = query.where("name", "=", filter.name);
-  if (filter.after !== undefined) query = query.where("revision", ">", bounded(filter.after));
-  if (page.before !== undefined) query = query.where("revision", "<", bounded(page.before));
+  if (rest !== undefined) query = query.where("revision", ">", rest.revision);
+  if (actor !== undefined) query = query.where("actor", "=", actor);
+  if (kinds !== undefined) query = query.where("kind", "in", kinds);
+  if (since !== undefined) query = query.where("created_at", ">=", since.getTime());
+  if (until !== undefined) query = query.where("created_at", "<", until.getTime());
   const rows = await query.execute();
 
   const items = rows.slice(0, page.size).map(
@@ -70,7 +81,8 @@ export async function listChanges(
     }),
   );
   const last = items.at(-1);
-  return rows.length > page.size && last !== undefined ? { items, next: last.revision } : { items };
+  if (rows.length > page.size && last !== undefined) return { items, next: last.revision };
+  return rest === undefined ? { items } : { items, next: rest.revision + 1 };
 }
 
 /** JSON has no times of its own. */

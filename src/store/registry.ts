@@ -1,4 +1,11 @@
-import type { Caller, ChangeLog, Edit, NewVersion, PromptSource } from "../core/ports.ts";
+import type {
+  Caller,
+  ChangeFilter,
+  ChangeLog,
+  Edit,
+  NewVersion,
+  PromptSource,
+} from "../core/ports.ts";
 import type { LabelMove, Pointer, PromptVersion, Selector } from "../core/prompt.ts";
 import { listChanges } from "./change-log.ts";
 import { createVersion } from "./create-version.ts";
@@ -66,11 +73,7 @@ export class Registry implements PromptSource, ChangeLog {
     return this.#database.snapshot(caller.signal, (db) => listVersions(db, prompt, filter, page));
   }
 
-  listChanges(
-    caller: Caller,
-    filter: { name?: string; after?: number },
-    page: { size: number; before?: number },
-  ) {
+  listChanges(caller: Caller, filter: ChangeFilter, page: { size: number; before?: number }) {
     return this.#database.query(caller.signal, (db) =>
       listChanges(db, caller.project, filter, page),
     );

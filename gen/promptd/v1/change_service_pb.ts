@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file promptd/v1/change_service.proto.
  */
 export const file_promptd_v1_change_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch9wcm9tcHRkL3YxL2NoYW5nZV9zZXJ2aWNlLnByb3RvEgpwcm9tcHRkLnYxIqUECgZDaGFuZ2USEAoIcmV2aXNpb24YASABKAQSJQoEa2luZBgCIAEoDjIXLnByb21wdGQudjEuQ2hhbmdlLktpbmQSDAoEbmFtZRgDIAEoCRINCgVhY3RvchgEIAEoCRIOCgZyZWFzb24YBSABKAkSLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHZlcnNpb25zGAcgAygNEicKBmxhYmVscxgIIAMoCzIXLnByb21wdGQudjEuTGFiZWxDaGFuZ2USJAoEdGFncxgJIAEoCzIWLnByb21wdGQudjEuVGFnc0NoYW5nZRIOCgZvcmlnaW4YCiABKAkSFgoOY29udGVudF9oYXNoZXMYCyADKAkSIwoFZ3JhbnQYDCABKAsyFC5wcm9tcHRkLnYxLktleUdyYW50ItUBCgRLaW5kEhQKEEtJTkRfVU5TUEVDSUZJRUQQABIYChRLSU5EX1ZFUlNJT05fQ1JFQVRFRBABEhMKD0tJTkRfTEFCRUxTX1NFVBACEhEKDUtJTkRfVEFHU19TRVQQAxIZChVLSU5EX1ZFUlNJT05TX0RFTEVURUQQBBIUChBLSU5EX0tFWV9DUkVBVEVEEAUSFAoQS0lORF9LRVlfUkVWT0tFRBAGEhQKEEtJTkRfS0VZX1JPVEFURUQQBxIYChRLSU5EX1BST0pFQ1RfQ1JFQVRFRBALIoUBCghLZXlHcmFudBIMCgRuYW1lGAEgASgJEiEKBnNjb3BlcxgCIAMoDjIRLnByb21wdGQudjEuU2NvcGUSFwoPcHJvbXB0X3BhdHRlcm5zGAMgAygJEi8KC2V4cGlyZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJGCgtMYWJlbENoYW5nZRINCgVsYWJlbBgBIAEoCRIUCgxmcm9tX3ZlcnNpb24YAiABKA0SEgoKdG9fdmVyc2lvbhgDIAEoDSIvCgpUYWdzQ2hhbmdlEhAKCHByZXZpb3VzGAEgAygJEg8KB2N1cnJlbnQYAiADKAkiYQoSTGlzdENoYW5nZXNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoDRISCgpwYWdlX3Rva2VuGAIgASgJEgwKBG5hbWUYAyABKAkSFgoOYWZ0ZXJfcmV2aXNpb24YBCABKAQiUwoTTGlzdENoYW5nZXNSZXNwb25zZRIjCgdjaGFuZ2VzGAEgAygLMhIucHJvbXB0ZC52MS5DaGFuZ2USFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJMmQKDUNoYW5nZVNlcnZpY2USUwoLTGlzdENoYW5nZXMSHi5wcm9tcHRkLnYxLkxpc3RDaGFuZ2VzUmVxdWVzdBofLnByb21wdGQudjEuTGlzdENoYW5nZXNSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_google_protobuf_timestamp, file_promptd_v1_key_service]);
+  fileDesc("Ch9wcm9tcHRkL3YxL2NoYW5nZV9zZXJ2aWNlLnByb3RvEgpwcm9tcHRkLnYxIqUECgZDaGFuZ2USEAoIcmV2aXNpb24YASABKAQSJQoEa2luZBgCIAEoDjIXLnByb21wdGQudjEuQ2hhbmdlLktpbmQSDAoEbmFtZRgDIAEoCRINCgVhY3RvchgEIAEoCRIOCgZyZWFzb24YBSABKAkSLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHZlcnNpb25zGAcgAygNEicKBmxhYmVscxgIIAMoCzIXLnByb21wdGQudjEuTGFiZWxDaGFuZ2USJAoEdGFncxgJIAEoCzIWLnByb21wdGQudjEuVGFnc0NoYW5nZRIOCgZvcmlnaW4YCiABKAkSFgoOY29udGVudF9oYXNoZXMYCyADKAkSIwoFZ3JhbnQYDCABKAsyFC5wcm9tcHRkLnYxLktleUdyYW50ItUBCgRLaW5kEhQKEEtJTkRfVU5TUEVDSUZJRUQQABIYChRLSU5EX1ZFUlNJT05fQ1JFQVRFRBABEhMKD0tJTkRfTEFCRUxTX1NFVBACEhEKDUtJTkRfVEFHU19TRVQQAxIZChVLSU5EX1ZFUlNJT05TX0RFTEVURUQQBBIUChBLSU5EX0tFWV9DUkVBVEVEEAUSFAoQS0lORF9LRVlfUkVWT0tFRBAGEhQKEEtJTkRfS0VZX1JPVEFURUQQBxIYChRLSU5EX1BST0pFQ1RfQ1JFQVRFRBALIoUBCghLZXlHcmFudBIMCgRuYW1lGAEgASgJEiEKBnNjb3BlcxgCIAMoDjIRLnByb21wdGQudjEuU2NvcGUSFwoPcHJvbXB0X3BhdHRlcm5zGAMgAygJEi8KC2V4cGlyZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJGCgtMYWJlbENoYW5nZRINCgVsYWJlbBgBIAEoCRIUCgxmcm9tX3ZlcnNpb24YAiABKA0SEgoKdG9fdmVyc2lvbhgDIAEoDSIvCgpUYWdzQ2hhbmdlEhAKCHByZXZpb3VzGAEgAygJEg8KB2N1cnJlbnQYAiADKAki7gEKEkxpc3RDaGFuZ2VzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKA0SEgoKcGFnZV90b2tlbhgCIAEoCRIMCgRuYW1lGAMgASgJEhYKDmFmdGVyX3JldmlzaW9uGAQgASgEEg0KBWFjdG9yGAUgASgJEiYKBWtpbmRzGAYgAygOMhcucHJvbXB0ZC52MS5DaGFuZ2UuS2luZBIpCgVzaW5jZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFdW50aWwYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlMKE0xpc3RDaGFuZ2VzUmVzcG9uc2USIwoHY2hhbmdlcxgBIAMoCzISLnByb21wdGQudjEuQ2hhbmdlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCTJkCg1DaGFuZ2VTZXJ2aWNlElMKC0xpc3RDaGFuZ2VzEh4ucHJvbXB0ZC52MS5MaXN0Q2hhbmdlc1JlcXVlc3QaHy5wcm9tcHRkLnYxLkxpc3RDaGFuZ2VzUmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_google_protobuf_timestamp, file_promptd_v1_key_service]);
 
 /**
  * One mutation. Mutations that changed nothing leave no change.
@@ -287,6 +287,34 @@ export type ListChangesRequest = Message<"promptd.v1.ListChangesRequest"> & {
    * @generated from field: uint64 after_revision = 4;
    */
   afterRevision: bigint;
+
+  /**
+   * Only changes by this actor: at most 500 characters.
+   *
+   * @generated from field: string actor = 5;
+   */
+  actor: string;
+
+  /**
+   * Only changes of these kinds, each once; none means all.
+   *
+   * @generated from field: repeated promptd.v1.Change.Kind kinds = 6;
+   */
+  kinds: Change_Kind[];
+
+  /**
+   * Only changes made then or later.
+   *
+   * @generated from field: google.protobuf.Timestamp since = 7;
+   */
+  since?: Timestamp | undefined;
+
+  /**
+   * Only changes made before.
+   *
+   * @generated from field: google.protobuf.Timestamp until = 8;
+   */
+  until?: Timestamp | undefined;
 };
 
 /**
@@ -301,6 +329,8 @@ export const ListChangesRequestSchema: GenMessage<ListChangesRequest> = /*@__PUR
  */
 export type ListChangesResponse = Message<"promptd.v1.ListChangesResponse"> & {
   /**
+   * May be fewer than asked for, or none, also where another page follows.
+   *
    * @generated from field: repeated promptd.v1.Change changes = 1;
    */
   changes: Change[];

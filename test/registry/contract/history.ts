@@ -1,6 +1,9 @@
+import { sql } from "kysely";
 import { expect, it } from "vitest";
+import type { ChangeFilter } from "../../../src/core/ports.ts";
 import type { Change } from "../../../src/core/prompt.ts";
-import { allPages, Bench, below, failure } from "../fixtures.ts";
+import { Registry } from "../../../src/store/registry.ts";
+import { allPages, Bench, below, failure, text } from "../fixtures.ts";
 import type { Subject } from "../registry.contract.ts";
 
 export function historyRules(subject: Subject): void {
@@ -68,6 +71,69 @@ export function historyRules(subject: Subject): void {
     expect(await all({ after: after as number })).toEqual(revisions.slice(0, 3));
     expect(await all({ after: after as number, name: "p" })).toEqual(ofP.slice(0, 1));
     expect(await all({ name: "nothing" })).toEqual([]);
+  });
+
+  it.each([1, 2, 200])("filters changes, %i at a time", async (size) => {
+    const { registry, caller } = subject.bench;
+    let now = 1000;
+    const clock = new Registry(subject.database, () => now++);
+    const numbers: number[] = [];
+    for (const [i, actor] of ["a", "b", "a", "b", "a", "b"].entries()) {
+      const who = { ...caller, actor };
+      const { revision } =
+        i < 3
+          ? await clock.createVersion(who, {
+              name: `p${i % 2}`,
+              body: text(String(i)),
+              labels: [],
+              commitMessage: "",
+            })
+          : await clock.setTags(who, { name: `p${i % 2}`, tags: [String(i)], reason: "" });
+      numbers.push(revision);
+    }
+    const found = async (filter: ChangeFilter) => {
+      const changes = await allPages<Change, number>((next) =>
+        registry.listChanges(caller, filter, below(next, size)),
+      );
+      return changes.map(({ revision }) => numbers.indexOf(revision));
+    };
+    const [first] = numbers as [number];
+    const since = new Date(1002);
+    const until = new Date(1004);
+    expect(await found({ actor: "a" })).toEqual([4, 2, 0]);
+    expect(await found({ actor: "c" })).toEqual([]);
+    expect(await found({ kinds: ["tags_set"] })).toEqual([5, 4, 3]);
+    expect(await found({ kinds: ["tags_set", "version_created"] })).toEqual([5, 4, 3, 2, 1, 0]);
+    expect(await found({ since })).toEqual([5, 4, 3, 2]);
+    expect(await found({ until })).toEqual([3, 2, 1, 0]);
+    expect(await found({ since, until })).toEqual([3, 2]);
+    expect(await found({ since, until, actor: "a" })).toEqual([2]);
+    expect(await found({ name: "p0", kinds: ["tags_set"], since, until })).toEqual([]);
+    expect(await found({ name: "p0", actor: "a", after: first })).toEqual([4, 2]);
+  });
+
+  it("searches a long history a part at a time", async () => {
+    const { bench, database } = subject;
+    const { revision } = await bench.create("p", "1");
+    const { project } = bench.caller;
+    const count = 5000;
+    await database.transaction(undefined, async (db) => {
+      await sql`insert into changes
+        with recursive n(i) as (select 1 union all select i + 1 from n where i < ${count})
+        select revision + i, project, name, kind, ${"other"}, reason, created_at, detail, hash, origin
+        from changes, n where project = ${project}`.execute(db);
+      await sql`update database set revision = revision + ${count}`.execute(db);
+    });
+    const { registry, caller } = bench;
+    const pages: number[][] = [];
+    await allPages<Change, number>(async (next) => {
+      const page = await registry.listChanges(caller, { actor: "tester" }, below(next, 10));
+      pages.push(page.items.map((change) => change.revision));
+      return page;
+    });
+    expect(pages).toEqual([[], [], [revision]]);
+    const newest = await registry.listChanges(caller, { actor: "other" }, { size: 2 });
+    expect(newest.next).toBe(revision + count - 1);
   });
 
   it("takes any revision to start from", async () => {
