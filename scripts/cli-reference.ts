@@ -17,6 +17,7 @@ export function cliReference(): string {
     env: {},
     stdin: (async function* () {})(),
     out: () => {},
+    outClosed: false,
     err: () => {},
     watched: false,
   });
@@ -72,7 +73,10 @@ interface Leaf {
 function leaves(parent: Command, prefix = ""): Leaf[] {
   return parent.commands.flatMap((command) => {
     const path = `${prefix}${command.name()}`;
-    return command.commands.length > 0 ? leaves(command, `${path} `) : [{ path, command }];
+    const below = leaves(command, `${path} `);
+    // A command such as changes has commands below it, and does something itself.
+    const acts = below.length === 0 || command.registeredArguments.length > 0;
+    return acts ? [{ path, command }, ...below] : below;
   });
 }
 

@@ -1,19 +1,37 @@
-import { create } from "@bufbuild/protobuf";
+import { create, type Message } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import {
   type Change,
   Change_Kind,
+  ChangeSchema,
+  type KeyGrant,
+  type ListChangesRequest,
   ListChangesResponseSchema,
 } from "../../gen/promptd/v1/change_service_pb.ts";
+import { Scope } from "../../gen/promptd/v1/key_service_pb.ts";
+import { KEY_SCOPES, type KeyScope } from "../core/keys.ts";
+import type { ChangeKind } from "../core/prompt.ts";
 import { connectionOf, type ServiceOptions } from "./options.ts";
-import { listJson, moveText, table, timeText } from "./output.ts";
+import { listJson, messageLine, moveText, table, timeText } from "./output.ts";
 import { allItems, eachItem } from "./pages.ts";
 import { type Service, withService } from "./service.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface ChangesOptions extends ServiceOptions {
   after?: number;
-  limit: number;
+  actor?: string;
+  kind?: ChangeKind[];
+  since?: Date;
+  until?: Date;
+  limit?: number;
+  jsonLines?: boolean;
 }
+
+/** Which changes are meant, as a request holds it. */
+type Filter = Partial<Omit<ListChangesRequest, keyof Message | "pageSize" | "pageToken">>;
+
+/** How many changes are shown where nobody said how many. */
+const SHOWN = 50;
 
 /** `promptd changes` */
 export async function changes(
@@ -21,43 +39,68 @@ export async function changes(
   name: string | undefined,
   options: ChangesOptions,
 ): Promise<void> {
-  const all = await withService(connectionOf(options, terminal), (service) =>
-    allItems(eachChange(service, { name: name ?? "", after: options.after ?? 0 }, options.limit)),
-  );
-  if (options.json) {
-    const response = create(ListChangesResponseSchema, { changes: all });
-    terminal.out(listJson(ListChangesResponseSchema, response));
-    return;
+  const { after = 0, actor = "", kind = [], since, until } = options;
+  const filter = {
+    name: name ?? "",
+    afterRevision: BigInt(after),
+    actor,
+    kinds: kind.map((each) => Change_Kind[each.toUpperCase() as Uppercase<ChangeKind>]),
+    ...(since && { since: timestampFromDate(since) }),
+    ...(until && { until: timestampFromDate(until) }),
+  };
+  await withService(connectionOf(options, terminal), async (service) => {
+    if (options.jsonLines) {
+      await printLines(terminal, eachChange(service, filter, options.limit));
+      return;
+    }
+    const { limit = SHOWN, json } = options;
+    const all = await allItems(eachChange(service, filter, limit));
+    if (json) {
+      const response = create(ListChangesResponseSchema, { changes: all });
+      terminal.out(listJson(ListChangesResponseSchema, response));
+      return;
+    }
+    if (all.length === limit) {
+      terminal.err(`only the newest ${limit} are shown; --limit shows more\n`);
+    }
+    terminal.out(changesTable(all));
+  });
+}
+
+/** Changes, newest first. */
+export function eachChange(
+  service: Service,
+  filter: Filter,
+  limit?: number,
+): AsyncGenerator<Change> {
+  const fetch = async (page: { pageSize: number; pageToken: string }) => {
+    const response = await service.changes.listChanges({ ...filter, ...page });
+    return { items: response.changes, nextPageToken: response.nextPageToken };
+  };
+  return eachItem(fetch, limit);
+}
+
+async function printLines(terminal: Terminal, found: AsyncIterable<Change>): Promise<void> {
+  for await (const change of found) {
+    if (terminal.outClosed) return;
+    terminal.out(messageLine(ChangeSchema, change));
   }
-  if (all.length === options.limit) {
-    terminal.err(`only the newest ${options.limit} are shown; --limit shows more\n`);
-  }
+}
+
+function changesTable(all: readonly Change[]): string {
   const rows = all.map((change) => [
     String(change.revision),
     timeText(change.createTime),
     change.name,
     whatChanged(change),
     change.actor,
+    change.origin,
     change.reason,
   ]);
-  terminal.out(table(["REVISION", "TIME", "PROMPT", "CHANGE", "ACTOR", "REASON"], rows));
+  return table(["REVISION", "TIME", "PROMPT", "CHANGE", "ACTOR", "FROM", "REASON"], rows);
 }
 
-/** Changes, newest first: of one prompt unless `name` is empty, with a revision above `after`. */
-export function eachChange(
-  service: Service,
-  { name, after }: { name: string; after: number },
-  limit?: number,
-): AsyncGenerator<Change> {
-  const fetch = async (page: { pageSize: number; pageToken: string }) => {
-    const request = { ...page, name, afterRevision: BigInt(after) };
-    const response = await service.changes.listChanges(request);
-    return { items: response.changes, nextPageToken: response.nextPageToken };
-  };
-  return eachItem(fetch, limit);
-}
-
-function whatChanged({ kind, versions, labels, tags }: Change): string {
+function whatChanged({ kind, versions, labels, tags, grant }: Change): string {
   const moves = labels.map((l) => moveText(l.label, l.fromVersion, l.toVersion)).join(", ");
   switch (kind) {
     case Change_Kind.VERSION_CREATED:
@@ -69,12 +112,26 @@ function whatChanged({ kind, versions, labels, tags }: Change): string {
     case Change_Kind.TAGS_SET:
       return `tags ${tags?.current.join(" ") || "(none)"}`;
     case Change_Kind.KEY_CREATED:
-      return "key created";
+      return `key created${grantText(grant)}`;
     case Change_Kind.KEY_REVOKED:
-      return "key revoked";
+      return `key revoked${grantText(grant)}`;
     case Change_Kind.KEY_ROTATED:
-      return "key rotated";
+      return `key rotated${grantText(grant)}`;
+    case Change_Kind.PROJECT_CREATED:
+      return "project created";
     default:
       return `change of kind ${kind}`;
   }
+}
+
+/** ` (ci: read write on support/*)` */
+function grantText(grant: KeyGrant | undefined): string {
+  if (grant === undefined) return "";
+  const { name, scopes, promptPatterns, expireTime } = grant;
+  const may = KEY_SCOPES.filter((scope) =>
+    scopes.includes(Scope[scope.toUpperCase() as Uppercase<KeyScope>]),
+  ).join(" ");
+  const on = promptPatterns.length > 0 ? ` on ${promptPatterns.join(" ")}` : "";
+  const until = expireTime === undefined ? "" : ` until ${timeText(expireTime)}`;
+  return ` (${name}: ${may}${on}${until})`;
 }

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { Option } from "commander";
 import { KEY_SCOPES } from "../core/keys.ts";
 import type { Lazily } from "./action.ts";
-import { repeatable } from "./options.ts";
+import { repeatable, time } from "./options.ts";
 import { DATABASE, withSettingOptions } from "./setting-options.ts";
 
 /** `promptd keys …` */
@@ -41,7 +41,7 @@ export function addKeyCommands(program: Command, lazily: Lazily): void {
         .argParser(repeatable((text: string) => text))
         .default([], "all prompts"),
     )
-    .option("--expires <time>", "when it ends, such as 2027-01-31 or 2027-01-31T12:00:00Z");
+    .option("--expires <time>", "when it ends, such as 2027-01-31 or 2027-01-31T12:00:00Z", time);
   on(create).action(lazily(async () => (await import("./keys.ts")).createKey));
 
   const list = keys

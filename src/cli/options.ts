@@ -2,6 +2,7 @@
 
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { PromptdError } from "../core/errors.ts";
+import { CHANGE_KINDS, type ChangeKind } from "../core/prompt.ts";
 import { WrongUsage } from "./exit.ts";
 import type { Connection } from "./service.ts";
 import type { Terminal } from "./terminal.ts";
@@ -109,6 +110,23 @@ export function labelVersion(text: string): [label: string, version: number] {
   const [label, version] = keyValue(text);
   if (version === "0") throw new InvalidArgumentError("label remove takes a label off");
   return [label, versionNumber()(version)];
+}
+
+/** A time in UTC, or with what it differs from UTC by; of a day its beginning. */
+export function time(text: string): Date {
+  const iso = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?(\.\d+)?(Z|[+-]\d\d:\d\d))?$/.test(text);
+  const value = new Date(iso ? text : Number.NaN);
+  if (!Number.isNaN(value.getTime())) return value;
+  throw new InvalidArgumentError("expected a time such as 2027-01-31 or 2027-01-31T12:00:00Z");
+}
+
+/** Kinds of changes as they are typed: `labels-set`. */
+export const KIND_WORDS = CHANGE_KINDS.map((kind) => kind.replaceAll("_", "-")).join(", ");
+
+export function changeKind(text: string): ChangeKind {
+  const kind = CHANGE_KINDS.find((each) => each === text.replaceAll("-", "_"));
+  if (kind !== undefined) return kind;
+  throw new InvalidArgumentError(`expected ${KIND_WORDS}`);
 }
 
 const EXPECTED_ADDRESS = "expected HOST:PORT or a URL such as http://127.0.0.1:50051";

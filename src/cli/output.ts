@@ -1,6 +1,6 @@
 /** How results are printed. */
 
-import { type DescMessage, type MessageShape, toJson } from "@bufbuild/protobuf";
+import { type DescMessage, type MessageShape, toJson, toJsonString } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { LabelMove } from "../../gen/promptd/v1/prompt_pb.ts";
@@ -11,6 +11,14 @@ export function messageJson<Desc extends DescMessage>(
   message: MessageShape<Desc>,
 ): string {
   return jsonDocument(toJson(schema, message, { alwaysEmitImplicit: true }));
+}
+
+/** As `messageJson`, in one line. */
+export function messageLine<Desc extends DescMessage>(
+  schema: Desc,
+  message: MessageShape<Desc>,
+): string {
+  return `${toJsonString(schema, message, { alwaysEmitImplicit: true })}\n`;
 }
 
 /** A list of all pages, whose token would say that there is no more. */

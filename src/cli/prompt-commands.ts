@@ -1,9 +1,12 @@
 import { type Command, Option } from "commander";
 import type { Lazily } from "./action.ts";
 import {
+  changeKind,
   jsonAssignment,
+  KIND_WORDS,
   keyValue,
   repeatable,
+  time,
   versionNumber,
   wholeNumber,
   withSelectorOptions,
@@ -99,11 +102,33 @@ export function addPromptCommands(program: Command, lazily: Lazily): void {
   const changes = program
     .command("changes")
     .summary("print the history")
-    .description("Prints what was changed, when, by whom and why, newest first.")
+    .description(
+      "Prints what was changed, when, by whom, from where and why, newest first. Filters can be combined.",
+    )
     .argument("[name]", "only changes of this prompt")
     .option("--after <revision>", "only changes with a higher revision", wholeNumber(0))
+    .option("--actor <actor>", "only changes by this actor, such as the id of a key")
+    .option(
+      "--kind <kind>",
+      `only changes of this kind; repeatable: ${KIND_WORDS}`,
+      repeatable(changeKind),
+    )
+    .option(
+      "--since <time>",
+      "only changes made then or later, such as 2027-01-31 or 2027-01-31T12:00:00Z",
+      time,
+    )
+    .option("--until <time>", "only changes made before", time)
+    .option(
+      "--limit <count>",
+      "at most so many (default: 50, or all with --json-lines)",
+      wholeNumber(1),
+    )
     .addOption(
-      new Option("--limit <count>", "at most so many").default(50).argParser(wholeNumber(1)),
+      new Option(
+        "--json-lines",
+        "print a JSON document a line for each change, as they come",
+      ).conflicts("json"),
     );
   withServiceOptions(changes).action(lazily(async () => (await import("./changes.ts")).changes));
 

@@ -44,7 +44,7 @@ async function findChange(
 ): Promise<{ change: Change; since: Change[] }> {
   const after = revision === undefined ? 0 : Math.max(revision - 1, 0);
   const since: Change[] = [];
-  for await (const change of eachChange(service, { name, after })) {
+  for await (const change of eachChange(service, { name, afterRevision: BigInt(after) })) {
     const isIt =
       revision === undefined ? change.labels.length > 0 : change.revision === BigInt(revision);
     if (!isIt) {

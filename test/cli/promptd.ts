@@ -28,6 +28,7 @@ export async function promptd(
     out: (text) => {
       out += text;
     },
+    outClosed: false,
     err: (text) => {
       err += text;
     },
