@@ -12,6 +12,7 @@ function storeOf(key: Key | undefined, secret: string, noteUse: () => Promise<vo
     findKey: async (secretHash) =>
       key && secretHash === hashSecret(secret) ? { key, secretHash } : undefined,
     noteUse,
+    hasProject: async (id) => id === "other",
     createKey: unused,
     listKeys: unused,
     revokeKey: unused,
@@ -114,6 +115,17 @@ describe("the gate", () => {
     expect(await admin.gate.admit({ secret: admin.secret }, "other")).toMatchObject({
       project: "other",
     });
+  });
+
+  it("knows no project that does not exist, with a key or without", async () => {
+    const admin = gateOf({ scopes: ["admin"] });
+    const open = new Gate(storeOf(undefined, "", async () => {}));
+    for (const admitted of [
+      admin.gate.admit({ secret: admin.secret }, "made up"),
+      open.admit(undefined, "made up"),
+    ]) {
+      await expect(admitted).rejects.toMatchObject({ code: "not_found" });
+    }
   });
 
   it("notes a use once a minute, and again where that failed", async () => {

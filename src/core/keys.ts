@@ -86,7 +86,7 @@ export class Gate {
 
   /**
    * @param project that the caller asks to act on, where it is not the key's own
-   * @throws unauthenticated, forbidden for another project, unavailable
+   * @throws unauthenticated, forbidden for another project, not_found for one that does not exist, unavailable
    */
   async admit(
     credential: Credential | undefined,
@@ -95,7 +95,7 @@ export class Gate {
     const key = credential && (await this.#valid(credential));
     if (key === undefined) {
       if (await this.#keys.anyKey()) throw unauthenticated(credential !== undefined);
-      return { ...ANYBODY, ...(project && { project }) };
+      return { ...ANYBODY, project: await this.#existing(project, ANYBODY.project) };
     }
     this.#noteUse(key);
     const { id, scopes, promptPatterns } = key;
@@ -104,7 +104,19 @@ export class Gate {
         "this key is of another project; only one with scope admin may name a project";
       throw new PromptdError("forbidden", message);
     }
-    return { project: project ?? key.project, actor: id, scopes, promptPatterns };
+    return {
+      project: await this.#existing(project, key.project),
+      actor: id,
+      scopes,
+      promptPatterns,
+    };
+  }
+
+  /** What calls are counted and remembered by must not be made up by callers. @throws not_found */
+  async #existing(project: string | undefined, own: string): Promise<string> {
+    if (project === undefined || project === own) return own;
+    if (await this.#keys.hasProject(project)) return project;
+    throw new PromptdError("not_found", "the project that x-promptd-project names does not exist");
   }
 
   async #valid({ secret, id }: Credential): Promise<Key | undefined> {

@@ -145,6 +145,7 @@ export interface KeyStore {
   anyKey(): Promise<boolean>;
   /** The key with this secret, whatever its state and project. */
   findKey(secretHash: string): Promise<{ key: Key; secretHash: string } | undefined>;
+  hasProject(id: string): Promise<boolean>;
   /** Adds a key to the caller's project, which a change tells. */
   createKey(caller: Caller, key: NewKey): Promise<Key>;
   /** Keys of the caller's project in order of id, from behind `after`. */

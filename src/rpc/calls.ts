@@ -82,7 +82,14 @@ export interface Arrival {
 
 /** Told of calls, for metrics. */
 export interface CallObserver {
-  ended(call: { rpc: string; transport: Transport; code: string; seconds: number }): void;
+  ended(call: {
+    rpc: string;
+    transport: Transport;
+    code: string;
+    /** Empty for a call that was not let in. */
+    project: string;
+    seconds: number;
+  }): void;
   /** A call that no method saw: the transport could not read it. */
   refused(call: { rpc: string; transport: Transport; code: string }): void;
 }
@@ -186,7 +193,8 @@ export class Calls {
     const failed = outcome instanceof PromptdError;
     const code = failed ? codeName(toCode(outcome.code)) : "OK";
     const rpc = rpcName(desc);
-    this.#observer.ended({ rpc, transport, code, seconds: milliseconds / 1000 });
+    const project = caller?.project ?? "";
+    this.#observer.ended({ rpc, transport, code, project, seconds: milliseconds / 1000 });
     const level = logLevel(desc, outcome);
     if (!this.#log.isLevelEnabled(level)) return;
     this.#log[level](

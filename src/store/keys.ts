@@ -35,6 +35,13 @@ export class Keys implements KeyStore {
     return row && { key: toKey(row), secretHash: row.secret_hash };
   }
 
+  async hasProject(id: string): Promise<boolean> {
+    const row = await this.#database.query(undefined, (db) =>
+      db.selectFrom("projects").select("id").where("id", "=", id).executeTakeFirst(),
+    );
+    return row !== undefined;
+  }
+
   createKey(caller: Caller, key: NewKey): Promise<Key> {
     return this.#database.transaction(caller.signal, async (db) => {
       await requireProject(db, caller.project);

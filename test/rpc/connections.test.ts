@@ -147,9 +147,28 @@ describe("the standard services", () => {
     await service.prompts.getPrompt({ name: "nope" }).catch(() => {});
     const metrics = await (await fetch(`${base}/metrics`)).text();
     expect(metrics).toContain(
-      'promptd_calls_total{rpc="PromptService/GetPrompt",transport="grpc",code="NOT_FOUND"} 1',
+      'promptd_calls_total{rpc="PromptService/GetPrompt",transport="grpc",code="NOT_FOUND",project="default"} 1',
     );
     expect((await fetch(`${base}/nope`)).status).toBe(404);
+  });
+
+  it("count calls by project, and by none that a caller made up", async () => {
+    service = await startService();
+    const headers = { "x-promptd-project": "made-up" };
+    const call = service.prompts.listPrompts({}, { headers });
+    expect(await call.catch(ConnectError.from)).toMatchObject({ code: Code.NotFound });
+    await service.prompts.listPrompts({});
+    const metrics = await (await fetch(`http://127.0.0.1:${service.httpPort}/metrics`)).text();
+    const counted = metrics.match(/(?<=^promptd_calls_total).*/gm);
+    const listed = '{rpc="PromptService/ListPrompts",transport="grpc",code=';
+    expect(counted).toEqual([
+      `${listed}"NOT_FOUND",project=""} 1`,
+      `${listed}"OK",project="default"} 1`,
+    ]);
+    expect(metrics).toContain(
+      'promptd_call_duration_seconds_count{rpc="PromptService/ListPrompts",transport="grpc",project="default"} 1',
+    );
+    expect(metrics).not.toContain("made-up");
   });
 });
 

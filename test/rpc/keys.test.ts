@@ -198,6 +198,8 @@ describe("a key of another project", () => {
       ...named,
     });
     expect(answer).toMatchObject({ prompt: { text: "text" } });
+    const metrics = await fetch(`http://127.0.0.1:${service.httpPort}/metrics`);
+    expect(await metrics.text()).toContain('code="NOT_FOUND",project="other"}');
     const read = { ...bearer("read"), "x-promptd-project": "other" };
     expect((await seen(PromptService, "getPrompt", read)).code).toBe("PermissionDenied");
   });

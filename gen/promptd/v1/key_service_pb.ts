@@ -320,7 +320,7 @@ export const Scope = {
 
   /**
    * Delete versions, manage keys, and act on another project, named by the
-   * header `x-promptd-project`.
+   * header `x-promptd-project` (NOT_FOUND where it does not exist).
    *
    * @generated from enum value: SCOPE_ADMIN = 4;
    */
