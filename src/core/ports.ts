@@ -19,7 +19,7 @@ export interface Caller {
   project: string;
   /** Who is acting: a key's id; kept as author and in the history. */
   actor: string;
-  /** Where it calls from, kept in the history: the peer's IP address. Not looked up for reads. */
+  /** Where it calls from, kept in the history: of calls the peer's IP address, which reads do not look up. */
   origin?: string | undefined;
   /** What it may do. `rpc/` sees to it; a source does not ask. */
   scopes?: readonly KeyScope[];

@@ -1,3 +1,4 @@
+import { networkInterfaces } from "node:os";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
@@ -17,11 +18,14 @@ afterEach(() => service.close());
 
 const text = (value: string) => ({ case: "text" as const, value });
 
+const addresses = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
+const hasIpv6 = addresses.some(({ address }) => address === "::1");
+
 describe.each([
   ["127.0.0.1", "127.0.0.1"],
   ["[::]", "127.0.0.1"],
   ["[::1]", "[::1]"],
-])("a service on %s", (listen, host) => {
+])("a service on %s, called at %s", (listen, host) => {
   const origin = host.replace(/[[\]]/g, "");
 
   beforeEach(async () => {
@@ -32,7 +36,10 @@ describe.each([
     });
   });
 
-  it("keeps and logs where a mutation came from, whatever a header says", async () => {
+  const skip = listen.startsWith("[") && !hasIpv6;
+  const name = `keeps and logs where a mutation came from${skip ? " (skipped: no IPv6)" : ""}`;
+  it.skipIf(skip)(name, async () => {
+    // Which everybody can write.
     const headers = { "x-forwarded-for": "192.0.2.1", forwarded: "for=192.0.2.1" };
     const transports = [
       createGrpcTransport({ baseUrl: `http://${host}:${service.grpcPort}` }),

@@ -349,7 +349,7 @@ export const ListChangesResponseSchema: GenMessage<ListChangesResponse> = /*@__P
   messageDesc(file_promptd_v1_change_service, 5);
 
 /**
- * ChangeService tells what was changed: when, by whom, and why.
+ * ChangeService tells what was changed: when, by whom, from where, and why.
  *
  * @generated from service promptd.v1.ChangeService
  */
