@@ -225,6 +225,8 @@ export function responseMessage(desc: DescMethodUnary, response: Message | Uint8
 
 function logLevel(desc: DescMethodUnary, outcome: unknown): "debug" | "info" | "error" {
   if (outcome instanceof PromptdError) {
+    // Who floods the service must not flood its log too; the metrics count them.
+    if (outcome.code === "too_many") return "debug";
     return outcome.code === "internal" || outcome.code === "unavailable" ? "error" : "info";
   }
   return isRead(desc) ? "debug" : "info";
