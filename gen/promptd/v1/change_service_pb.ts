@@ -8,13 +8,15 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Scope } from "./key_service_pb.ts";
 import { file_promptd_v1_key_service } from "./key_service_pb.ts";
+import type { LabelProtection } from "./prompt_pb.ts";
+import { file_promptd_v1_prompt } from "./prompt_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file promptd/v1/change_service.proto.
  */
 export const file_promptd_v1_change_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch9wcm9tcHRkL3YxL2NoYW5nZV9zZXJ2aWNlLnByb3RvEgpwcm9tcHRkLnYxIqUECgZDaGFuZ2USEAoIcmV2aXNpb24YASABKAQSJQoEa2luZBgCIAEoDjIXLnByb21wdGQudjEuQ2hhbmdlLktpbmQSDAoEbmFtZRgDIAEoCRINCgVhY3RvchgEIAEoCRIOCgZyZWFzb24YBSABKAkSLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHZlcnNpb25zGAcgAygNEicKBmxhYmVscxgIIAMoCzIXLnByb21wdGQudjEuTGFiZWxDaGFuZ2USJAoEdGFncxgJIAEoCzIWLnByb21wdGQudjEuVGFnc0NoYW5nZRIOCgZvcmlnaW4YCiABKAkSFgoOY29udGVudF9oYXNoZXMYCyADKAkSIwoFZ3JhbnQYDCABKAsyFC5wcm9tcHRkLnYxLktleUdyYW50ItUBCgRLaW5kEhQKEEtJTkRfVU5TUEVDSUZJRUQQABIYChRLSU5EX1ZFUlNJT05fQ1JFQVRFRBABEhMKD0tJTkRfTEFCRUxTX1NFVBACEhEKDUtJTkRfVEFHU19TRVQQAxIZChVLSU5EX1ZFUlNJT05TX0RFTEVURUQQBBIUChBLSU5EX0tFWV9DUkVBVEVEEAUSFAoQS0lORF9LRVlfUkVWT0tFRBAGEhQKEEtJTkRfS0VZX1JPVEFURUQQBxIYChRLSU5EX1BST0pFQ1RfQ1JFQVRFRBALIoUBCghLZXlHcmFudBIMCgRuYW1lGAEgASgJEiEKBnNjb3BlcxgCIAMoDjIRLnByb21wdGQudjEuU2NvcGUSFwoPcHJvbXB0X3BhdHRlcm5zGAMgAygJEi8KC2V4cGlyZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJGCgtMYWJlbENoYW5nZRINCgVsYWJlbBgBIAEoCRIUCgxmcm9tX3ZlcnNpb24YAiABKA0SEgoKdG9fdmVyc2lvbhgDIAEoDSIvCgpUYWdzQ2hhbmdlEhAKCHByZXZpb3VzGAEgAygJEg8KB2N1cnJlbnQYAiADKAki7gEKEkxpc3RDaGFuZ2VzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKA0SEgoKcGFnZV90b2tlbhgCIAEoCRIMCgRuYW1lGAMgASgJEhYKDmFmdGVyX3JldmlzaW9uGAQgASgEEg0KBWFjdG9yGAUgASgJEiYKBWtpbmRzGAYgAygOMhcucHJvbXB0ZC52MS5DaGFuZ2UuS2luZBIpCgVzaW5jZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFdW50aWwYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlMKE0xpc3RDaGFuZ2VzUmVzcG9uc2USIwoHY2hhbmdlcxgBIAMoCzISLnByb21wdGQudjEuQ2hhbmdlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCTJkCg1DaGFuZ2VTZXJ2aWNlElMKC0xpc3RDaGFuZ2VzEh4ucHJvbXB0ZC52MS5MaXN0Q2hhbmdlc1JlcXVlc3QaHy5wcm9tcHRkLnYxLkxpc3RDaGFuZ2VzUmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_google_protobuf_timestamp, file_promptd_v1_key_service]);
+  fileDesc("Ch9wcm9tcHRkL3YxL2NoYW5nZV9zZXJ2aWNlLnByb3RvEgpwcm9tcHRkLnYxIpcGCgZDaGFuZ2USEAoIcmV2aXNpb24YASABKAQSJQoEa2luZBgCIAEoDjIXLnByb21wdGQudjEuQ2hhbmdlLktpbmQSDAoEbmFtZRgDIAEoCRINCgVhY3RvchgEIAEoCRIOCgZyZWFzb24YBSABKAkSLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHZlcnNpb25zGAcgAygNEicKBmxhYmVscxgIIAMoCzIXLnByb21wdGQudjEuTGFiZWxDaGFuZ2USJAoEdGFncxgJIAEoCzIWLnByb21wdGQudjEuVGFnc0NoYW5nZRIOCgZvcmlnaW4YCiABKAkSFgoOY29udGVudF9oYXNoZXMYCyADKAkSIwoFZ3JhbnQYDCABKAsyFC5wcm9tcHRkLnYxLktleUdyYW50EhAKCGFwcHJvdmVyGBQgASgJEhcKD2FwcHJvdmFsX3JlYXNvbhgVIAEoCRIZChFwZW5kaW5nX2NoYW5nZV9pZBgWIAEoCRIqCglyZXF1ZXN0ZWQYFyADKAsyFy5wcm9tcHRkLnYxLkxhYmVsQ2hhbmdlEi0KBnBvbGljeRgYIAEoCzIdLnByb21wdGQudjEuTGFiZWxQb2xpY3lDaGFuZ2UipgIKBEtpbmQSFAoQS0lORF9VTlNQRUNJRklFRBAAEhgKFEtJTkRfVkVSU0lPTl9DUkVBVEVEEAESEwoPS0lORF9MQUJFTFNfU0VUEAISEQoNS0lORF9UQUdTX1NFVBADEhkKFUtJTkRfVkVSU0lPTlNfREVMRVRFRBAEEhQKEEtJTkRfS0VZX0NSRUFURUQQBRIUChBLSU5EX0tFWV9SRVZPS0VEEAYSFAoQS0lORF9LRVlfUk9UQVRFRBAHEhkKFUtJTkRfTEFCRUxfUE9MSUNZX1NFVBAIEhkKFUtJTkRfTEFCRUxTX1JFUVVFU1RFRBAJEhkKFUtJTkRfUkVRVUVTVF9SRUpFQ1RFRBAKEhgKFEtJTkRfUFJPSkVDVF9DUkVBVEVEEAsihQEKCEtleUdyYW50EgwKBG5hbWUYASABKAkSIQoGc2NvcGVzGAIgAygOMhEucHJvbXB0ZC52MS5TY29wZRIXCg9wcm9tcHRfcGF0dGVybnMYAyADKAkSLwoLZXhwaXJlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkYKC0xhYmVsQ2hhbmdlEg0KBWxhYmVsGAEgASgJEhQKDGZyb21fdmVyc2lvbhgCIAEoDRISCgp0b192ZXJzaW9uGAMgASgNIi8KClRhZ3NDaGFuZ2USEAoIcHJldmlvdXMYASADKAkSDwoHY3VycmVudBgCIAMoCSJwChFMYWJlbFBvbGljeUNoYW5nZRItCghwcmV2aW91cxgBIAEoDjIbLnByb21wdGQudjEuTGFiZWxQcm90ZWN0aW9uEiwKB2N1cnJlbnQYAiABKA4yGy5wcm9tcHRkLnYxLkxhYmVsUHJvdGVjdGlvbiLuAQoSTGlzdENoYW5nZXNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoDRISCgpwYWdlX3Rva2VuGAIgASgJEgwKBG5hbWUYAyABKAkSFgoOYWZ0ZXJfcmV2aXNpb24YBCABKAQSDQoFYWN0b3IYBSABKAkSJgoFa2luZHMYBiADKA4yFy5wcm9tcHRkLnYxLkNoYW5nZS5LaW5kEikKBXNpbmNlGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiUwoTTGlzdENoYW5nZXNSZXNwb25zZRIjCgdjaGFuZ2VzGAEgAygLMhIucHJvbXB0ZC52MS5DaGFuZ2USFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJMmQKDUNoYW5nZVNlcnZpY2USUwoLTGlzdENoYW5nZXMSHi5wcm9tcHRkLnYxLkxpc3RDaGFuZ2VzUmVxdWVzdBofLnByb21wdGQudjEuTGlzdENoYW5nZXNSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_google_protobuf_timestamp, file_promptd_v1_key_service, file_promptd_v1_prompt]);
 
 /**
  * One mutation. Mutations that changed nothing leave no change.
@@ -35,7 +37,8 @@ export type Change = Message<"promptd.v1.Change"> & {
   kind: Change_Kind;
 
   /**
-   * The prompt, the id of the key, or the project that was changed.
+   * The prompt, the id of the key, the project, or the label with its policy,
+   * that was changed.
    *
    * @generated from field: string name = 3;
    */
@@ -101,6 +104,40 @@ export type Change = Message<"promptd.v1.Change"> & {
    * @generated from field: promptd.v1.KeyGrant grant = 12;
    */
   grant?: KeyGrant | undefined;
+
+  /**
+   * The key that approved it, where labels needed approval; `actor` and `reason`
+   * are those of the request.
+   *
+   * @generated from field: string approver = 20;
+   */
+  approver: string;
+
+  /**
+   * @generated from field: string approval_reason = 21;
+   */
+  approvalReason: string;
+
+  /**
+   * Of the pending change that was requested, approved or rejected.
+   *
+   * @generated from field: string pending_change_id = 22;
+   */
+  pendingChangeId: string;
+
+  /**
+   * Labels that were requested or rejected, and so did not move.
+   *
+   * @generated from field: repeated promptd.v1.LabelChange requested = 23;
+   */
+  requested: LabelChange[];
+
+  /**
+   * Present where the policy of a label changed.
+   *
+   * @generated from field: promptd.v1.LabelPolicyChange policy = 24;
+   */
+  policy?: LabelPolicyChange | undefined;
 };
 
 /**
@@ -153,6 +190,25 @@ export const Change_Kind = {
    * @generated from enum value: KIND_KEY_ROTATED = 7;
    */
   KEY_ROTATED: 7,
+
+  /**
+   * @generated from enum value: KIND_LABEL_POLICY_SET = 8;
+   */
+  LABEL_POLICY_SET: 8,
+
+  /**
+   * Labels need approval before they move; nothing has moved.
+   *
+   * @generated from enum value: KIND_LABELS_REQUESTED = 9;
+   */
+  LABELS_REQUESTED: 9,
+
+  /**
+   * Such a request was taken away; nothing has moved.
+   *
+   * @generated from enum value: KIND_REQUEST_REJECTED = 10;
+   */
+  REQUEST_REJECTED: 10,
 
   /**
    * @generated from enum value: KIND_PROJECT_CREATED = 11;
@@ -259,6 +315,28 @@ export const TagsChangeSchema: GenMessage<TagsChange> = /*@__PURE__*/
   messageDesc(file_promptd_v1_change_service, 3);
 
 /**
+ * @generated from message promptd.v1.LabelPolicyChange
+ */
+export type LabelPolicyChange = Message<"promptd.v1.LabelPolicyChange"> & {
+  /**
+   * @generated from field: promptd.v1.LabelProtection previous = 1;
+   */
+  previous: LabelProtection;
+
+  /**
+   * @generated from field: promptd.v1.LabelProtection current = 2;
+   */
+  current: LabelProtection;
+};
+
+/**
+ * Describes the message promptd.v1.LabelPolicyChange.
+ * Use `create(LabelPolicyChangeSchema)` to create a new message.
+ */
+export const LabelPolicyChangeSchema: GenMessage<LabelPolicyChange> = /*@__PURE__*/
+  messageDesc(file_promptd_v1_change_service, 4);
+
+/**
  * @generated from message promptd.v1.ListChangesRequest
  */
 export type ListChangesRequest = Message<"promptd.v1.ListChangesRequest"> & {
@@ -322,7 +400,7 @@ export type ListChangesRequest = Message<"promptd.v1.ListChangesRequest"> & {
  * Use `create(ListChangesRequestSchema)` to create a new message.
  */
 export const ListChangesRequestSchema: GenMessage<ListChangesRequest> = /*@__PURE__*/
-  messageDesc(file_promptd_v1_change_service, 4);
+  messageDesc(file_promptd_v1_change_service, 5);
 
 /**
  * @generated from message promptd.v1.ListChangesResponse
@@ -346,7 +424,7 @@ export type ListChangesResponse = Message<"promptd.v1.ListChangesResponse"> & {
  * Use `create(ListChangesResponseSchema)` to create a new message.
  */
 export const ListChangesResponseSchema: GenMessage<ListChangesResponse> = /*@__PURE__*/
-  messageDesc(file_promptd_v1_change_service, 5);
+  messageDesc(file_promptd_v1_change_service, 6);
 
 /**
  * ChangeService tells what was changed: when, by whom, from where, and why.

@@ -312,15 +312,15 @@ export const Scope = {
   WRITE: 2,
 
   /**
-   * Move labels, also those of CreateVersion.
+   * Move labels, also those of CreateVersion; approve such changes.
    *
    * @generated from enum value: SCOPE_RELEASE = 3;
    */
   RELEASE: 3,
 
   /**
-   * Delete versions, manage keys, and act on another project, named by the
-   * header `x-promptd-project` (NOT_FOUND where it does not exist).
+   * Delete versions, manage keys, protect labels, and act on another project,
+   * named by the header `x-promptd-project` (NOT_FOUND where it does not exist).
    *
    * @generated from enum value: SCOPE_ADMIN = 4;
    */
