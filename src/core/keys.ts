@@ -62,10 +62,13 @@ export function allowsPrompt(patterns: readonly string[] | undefined, name: stri
   );
 }
 
-/** Who calls where nobody needs a key. */
+/** The actor where nobody needs a key. */
+export const ANONYMOUS = "anonymous";
+
+/** Who calls then. */
 const ANYBODY = {
   project: "default",
-  actor: "anonymous",
+  actor: ANONYMOUS,
   scopes: KEY_SCOPES as readonly KeyScope[],
 };
 

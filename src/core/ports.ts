@@ -1,6 +1,7 @@
 /** What the core needs of the outside. Adapters implement these; nothing here knows them. */
 
 import type { Key, KeyScope } from "./keys.ts";
+import type { LabelPolicy, LabelProtection, PendingChange } from "./policy.ts";
 import type {
   Change,
   ChangeKind,
@@ -21,7 +22,10 @@ export interface Caller {
   actor: string;
   /** Where it calls from, kept in the history: of calls the peer's IP address, which reads do not look up. */
   origin?: string | undefined;
-  /** What it may do. `rpc/` sees to it; a source does not ask. */
+  /**
+   * What it may do; absent: nothing that needs a scope. `rpc/` sees to what each
+   * method needs; a source asks where a protected label would move.
+   */
   scopes?: readonly KeyScope[];
   /** Prompts that it is limited to; none or absent: all. */
   promptPatterns?: readonly string[];
@@ -65,6 +69,15 @@ export interface Edit {
   reason: string;
 }
 
+/** What became of moves of labels. */
+export interface LabelsSet {
+  revision: number;
+  /** Where the labels pointed before. */
+  previous: LabelMove[];
+  /** Present where a label needs approval, and so none has moved. */
+  pending?: PendingChange;
+}
+
 /**
  * Where prompts live. Inputs were validated by the caller (`validate.ts`).
  *
@@ -72,7 +85,8 @@ export interface Edit {
  * step; one that changes nothing appends none and answers with the revision
  * that stands. Errors: `not_found` with what exists, `conflict` where an
  * expectation did not hold, `refused` where the prompt's state or composition
- * forbids it, `unavailable` where the place cannot be reached.
+ * forbids it, `forbidden` where a protected label does, `unavailable` where the
+ * place cannot be reached.
  */
 export interface PromptSource {
   /** Follows a selector. @throws not_found */
@@ -94,19 +108,16 @@ export interface PromptSource {
   ): Promise<
     Page<VersionInfo, number> & { type: PromptType; tags: readonly string[]; revision: number }
   >;
-  /** @throws conflict, refused */
+  /** @throws conflict, refused, forbidden */
   createVersion(caller: Caller, version: NewVersion): Promise<CreatedVersion>;
-  /** @throws not_found, conflict, refused */
-  setLabels(
-    caller: Caller,
-    edit: Edit & { moves: readonly LabelMove[] },
-  ): Promise<{ revision: number; previous: LabelMove[] }>;
+  /** @throws not_found, conflict, refused, forbidden */
+  setLabels(caller: Caller, edit: Edit & { moves: readonly LabelMove[] }): Promise<LabelsSet>;
   /** @throws not_found, conflict */
   setTags(
     caller: Caller,
     edit: Edit & { tags: readonly string[] },
   ): Promise<{ revision: number; previous: readonly string[] }>;
-  /** @throws not_found, conflict, refused */
+  /** @throws not_found, conflict, refused, forbidden */
   deleteVersions(
     caller: Caller,
     edit: Edit & { versions: readonly number[] | "all" },
@@ -137,6 +148,42 @@ export interface ChangeLog {
     filter: ChangeFilter,
     page: { size: number; before?: number },
   ): Promise<Page<Change, number>>;
+}
+
+/** The protected labels of a project, and what waits for approval. Inputs were validated by the caller. */
+export interface PolicyStore {
+  /** Answers with the protection before. @throws refused past the bound on policies */
+  setLabelPolicy(
+    caller: Caller,
+    policy: { label: string; protection: LabelProtection; reason: string },
+  ): Promise<LabelProtection>;
+  /** Protected labels in order, from behind `after`. */
+  listLabelPolicies(
+    caller: Caller,
+    page: { size: number; after?: string },
+  ): Promise<Page<LabelPolicy, string>>;
+  /** Oldest first, from behind the id `after`. */
+  listPendingChanges(
+    caller: Caller,
+    filter: { name?: string },
+    page: { size: number; after?: string },
+  ): Promise<Page<PendingChange, string>>;
+  /** @throws not_found */
+  findPendingChange(caller: Caller, id: string): Promise<PendingChange>;
+  /**
+   * Moves the labels, in the name of the author.
+   *
+   * @throws not_found, conflict where a label was moved since, refused, forbidden
+   */
+  approvePendingChange(caller: Caller, id: string, reason: string): Promise<Decision>;
+  /** @throws not_found */
+  rejectPendingChange(caller: Caller, id: string, reason: string): Promise<Decision>;
+}
+
+/** A pending change that waits no more, and the prompt's revision since. */
+export interface Decision {
+  change: PendingChange;
+  revision: number;
 }
 
 /** The keys of a database. Inputs were validated by the caller. */

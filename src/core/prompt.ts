@@ -1,6 +1,7 @@
 /** The nouns of promptd. All of them are plain data and never changed in place. */
 
 import type { KeyGrant } from "./keys.ts";
+import type { LabelProtection } from "./policy.ts";
 
 export type JsonValue =
   | null
@@ -116,6 +117,9 @@ export const CHANGE_KINDS = [
   "key_revoked",
   "key_rotated",
   "project_created",
+  "label_policy_set",
+  "labels_requested",
+  "request_rejected",
 ] as const;
 
 export type ChangeKind = (typeof CHANGE_KINDS)[number];
@@ -126,7 +130,7 @@ export interface Change {
   revision: number;
   kind: ChangeKind;
   project: string;
-  /** The prompt, the id of the key, or the project. */
+  /** The prompt, the id of the key, the project, or the label with its policy. */
   name: string;
   actor: string;
   /** Where the actor called from; absent where nobody knows. */
@@ -143,4 +147,13 @@ export interface Change {
   tags?: { previous: readonly string[]; current: readonly string[] };
   /** What the key may do that was changed; absent in old changes. */
   grant?: KeyGrant;
+  /** The key that approved what the actor had requested, and why. */
+  approver?: string;
+  approvalReason?: string;
+  /** Of the pending change that was requested, approved or rejected. */
+  pendingChangeId?: string;
+  /** Labels that were requested or rejected, and so did not move. */
+  requested?: readonly LabelChange[];
+  /** Present where the policy of a label changed. */
+  policy?: { previous: LabelProtection; current: LabelProtection };
 }

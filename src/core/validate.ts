@@ -40,6 +40,7 @@ export const LIMITS = {
 const DEFAULT_PAGE_SIZE = 50;
 const RESERVED_NAMES = new Set(["new", "metrics", "prompt-detail"]);
 const LABEL = /^[a-z0-9_\-.]+$/;
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const HTML_TAG = /<[^<>]*>/;
 const CONTROL = /\p{Cc}/u;
 
@@ -100,6 +101,10 @@ export class Validator {
       this.require(label !== LATEST_LABEL, field, held);
     });
     this.require(new Set(labels).size === labels.length, "moves", "expected each label once");
+  }
+
+  uuid(id: string, field: string): void {
+    this.require(UUID.test(id), field, "expected a UUID in lower case");
   }
 
   version(version: number, field: string): void {

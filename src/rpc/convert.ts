@@ -46,6 +46,7 @@ import { DEFAULT_LABEL } from "../core/prompt.ts";
 import type { Answer } from "../core/resolver.ts";
 import type { Missing } from "../core/template/compile.ts";
 import { toGrant } from "./convert-keys.ts";
+import { toLabelChange, toLabelProtection } from "./convert-policy.ts";
 
 // Requests
 
@@ -248,6 +249,9 @@ export const WIRE_KINDS: Record<ChangeKind, Change_Kind> = {
   key_revoked: Change_Kind.KEY_REVOKED,
   key_rotated: Change_Kind.KEY_ROTATED,
   project_created: Change_Kind.PROJECT_CREATED,
+  label_policy_set: Change_Kind.LABEL_POLICY_SET,
+  labels_requested: Change_Kind.LABELS_REQUESTED,
+  request_rejected: Change_Kind.REQUEST_REJECTED,
 };
 
 export function toChange(change: Change): ChangeMessage {
@@ -261,15 +265,21 @@ export function toChange(change: Change): ChangeMessage {
     createTime: toTimestamp(change.createdAt),
     versions: [...change.versions],
     contentHashes: [...(change.contentHashes ?? [])],
-    labels: change.labels.map(({ label, from, to }) => ({
-      label,
-      fromVersion: from,
-      toVersion: to,
-    })),
+    labels: change.labels.map(toLabelChange),
     ...(change.tags && {
       tags: { previous: [...change.tags.previous], current: [...change.tags.current] },
     }),
     ...(change.grant && { grant: toGrant(change.grant) }),
+    approver: change.approver ?? "",
+    approvalReason: change.approvalReason ?? "",
+    pendingChangeId: change.pendingChangeId ?? "",
+    requested: (change.requested ?? []).map(toLabelChange),
+    ...(change.policy && {
+      policy: {
+        previous: toLabelProtection(change.policy.previous),
+        current: toLabelProtection(change.policy.current),
+      },
+    }),
   });
 }
 

@@ -5,7 +5,19 @@ import type { Connection } from "./database.ts";
 import type { PromptKey } from "./prompt-key.ts";
 
 /** What a change holds beside who, from where, when and why. */
-export type ChangeDetail = Pick<Change, "versions" | "contentHashes" | "labels" | "tags" | "grant">;
+export type ChangeDetail = Pick<
+  Change,
+  | "versions"
+  | "contentHashes"
+  | "labels"
+  | "tags"
+  | "grant"
+  | "approver"
+  | "approvalReason"
+  | "pendingChangeId"
+  | "requested"
+  | "policy"
+>;
 
 export interface NewChange extends ChangeDetail {
   kind: ChangeKind;

@@ -4,12 +4,13 @@ import type { CreatedVersion, NewVersion } from "../core/ports.ts";
 import { LATEST_LABEL } from "../core/prompt.ts";
 import { CompositionCheck } from "./composition-check.ts";
 import { recordDependencies } from "./dependencies.ts";
-import { moved, moveLabels, previousMoves, setLatest } from "./labels.ts";
+import { requireNoApproval } from "./label-policies.ts";
+import { moved, moveLabels, plannedMoves, previousMoves, setLatest } from "./labels.ts";
 import { type Mutation, recordChange } from "./mutation.ts";
 import { findStanding, requireProject, type Standing } from "./standing.ts";
 import { replaceTags } from "./tags.ts";
 
-/** @throws not_found for the project, conflict, refused */
+/** @throws not_found for the project, conflict, refused, forbidden */
 export async function createVersion(
   mutation: Mutation,
   asked: NewVersion,
@@ -26,8 +27,11 @@ export async function createVersion(
   if (created) await insertVersion(mutation, standing, asked, { number: version, body, hash });
 
   const moves = [...new Set(asked.labels)].map((label) => ({ label, version }));
-  const labels = await moveLabels(db, prompt, moves);
+  const labels = await plannedMoves(db, prompt, moves);
   const moving = labels.filter(moved);
+  const advice = "create the version without it, and then ask for it by SetLabels";
+  await requireNoApproval(mutation, moving, advice);
+  await moveLabels(db, prompt, moving);
   const tags = asked.tags && (await replaceTags(db, prompt, asked.tags));
   const answer = { version, created, contentHash: hash, previous: previousMoves(labels) };
   if (!created && moving.length === 0 && tags === undefined) {

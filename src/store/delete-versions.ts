@@ -3,6 +3,7 @@ import { LATEST_LABEL, type LabelMove } from "../core/prompt.ts";
 import { CompositionCheck } from "./composition-check.ts";
 import type { Connection } from "./database.ts";
 import { requireNotIncluded } from "./dependencies.ts";
+import { requireNoApproval } from "./label-policies.ts";
 import { setLatest } from "./labels.ts";
 import { type Mutation, recordChange } from "./mutation.ts";
 import type { PromptKey } from "./prompt-key.ts";
@@ -12,7 +13,7 @@ import { replaceTags } from "./tags.ts";
 /** With more, the change that tells of a deletion would outgrow what clients read at once. */
 const MAX_HASHES = 10_000;
 
-/** @throws not_found, conflict, refused */
+/** @throws not_found, conflict, refused, forbidden */
 export async function deleteVersions(
   mutation: Mutation,
   edit: Edit & { versions: readonly number[] | "all" },
@@ -29,6 +30,7 @@ export async function deleteVersions(
   if (newest !== undefined && newest !== standing.newest) await setLatest(db, prompt, newest);
 
   const removed = labels.filter(({ label }) => label !== LATEST_LABEL);
+  await requireNoApproval(mutation, removed, "move it off the version first, by SetLabels");
   const vanished = newest === undefined ? labels : removed;
   await requireNotIncluded(db, prompt, { labels: vanished.map(({ label }) => label), versions });
   if (newest !== undefined && newest !== standing.newest) {

@@ -6,13 +6,8 @@ import type { PromptKey } from "./prompt-key.ts";
 /** `latest` aside. */
 export const MAX_LABELS = 10_000;
 
-/**
- * Puts labels on versions that exist, and removes those that shall be at 0.
- * `latest` is left where it is. Tells where each label was, in the order asked.
- *
- * @throws refused past MAX_LABELS
- */
-export async function moveLabels(
+/** Where each label stands and shall go, in the order asked; `latest` is left out. */
+export async function plannedMoves(
   db: Connection,
   prompt: PromptKey,
   moves: readonly LabelMove[],
@@ -24,14 +19,25 @@ export async function moveLabels(
     prompt,
     movable.map(({ label }) => label),
   );
-  const changes = movable.map(({ label, version }) => ({
+  return movable.map(({ label, version }) => ({
     label,
     from: before.get(label) ?? 0,
     to: version,
   }));
-  await applyMoves(db, prompt, changes.filter(moved));
+}
+
+/**
+ * Puts labels on versions that exist, and removes those that shall be at 0.
+ *
+ * @throws refused past MAX_LABELS
+ */
+export async function moveLabels(
+  db: Connection,
+  prompt: PromptKey,
+  changes: readonly LabelChange[],
+): Promise<void> {
+  await applyMoves(db, prompt, changes);
   if (changes.some(({ from, to }) => from === 0 && to !== 0)) await requireRoom(db, prompt);
-  return changes;
 }
 
 export function moved({ from, to }: LabelChange): boolean {

@@ -16,6 +16,7 @@ const MIGRATIONS: Record<string, (db: Kysely<Tables>, types: SchemaTypes) => Pro
   "0002_keys": createKeys,
   "0003_change_chain": chainHistory,
   "0004_change_origin": addChangeOrigin,
+  "0005_label_policy": createLabelPolicy,
 };
 
 export const MIGRATION_TABLE = "promptd_migrations";
@@ -229,4 +230,34 @@ async function chainHistory(db: Kysely<Tables>): Promise<void> {
 
 async function addChangeOrigin(db: Kysely<Tables>): Promise<void> {
   await db.schema.alterTable("changes").addColumn("origin", "text").execute();
+}
+
+async function createLabelPolicy(db: Kysely<Tables>, { bytewiseText }: SchemaTypes): Promise<void> {
+  await db.schema
+    .createTable("label_policies")
+    .addColumn("project", bytewiseText, (column) => column.notNull().references("projects.id"))
+    .addColumn("label", bytewiseText, (column) => column.notNull())
+    .addColumn("approval", "integer", (column) => column.notNull())
+    .addPrimaryKeyConstraint("label_policies_key", ["project", "label"])
+    .execute();
+
+  await db.schema
+    .createTable("pending_changes")
+    .addColumn("id", bytewiseText, (column) => column.primaryKey())
+    .addColumn("project", bytewiseText, (column) => column.notNull())
+    .addColumn("name", bytewiseText, (column) => column.notNull())
+    .addColumn("moves", "text", (column) => column.notNull())
+    .addColumn("reason", "text", (column) => column.notNull())
+    .addColumn("author", "text", (column) => column.notNull())
+    .addColumn("created_at", "bigint", (column) => column.notNull())
+    .addForeignKeyConstraint("pending_changes_prompt", ["project", "name"], "prompts", [
+      "project",
+      "name",
+    ])
+    .execute();
+  await db.schema
+    .createIndex("pending_changes_by_project")
+    .on("pending_changes")
+    .columns(["project", "id"])
+    .execute();
 }

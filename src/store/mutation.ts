@@ -1,3 +1,4 @@
+import type { Caller } from "../core/ports.ts";
 import type { ChangeKind } from "../core/prompt.ts";
 import { appendChange, type ChangeDetail } from "./change-log.ts";
 import type { Connection } from "./database.ts";
@@ -9,8 +10,10 @@ export interface Mutation {
   prompt: PromptKey;
   actor: string;
   origin: string | undefined;
+  scopes: Caller["scopes"];
   /** Milliseconds since 1970. */
   now: number;
+  newId: () => string;
 }
 
 /** Appends the mutation's change, which gives the prompt its new revision. */

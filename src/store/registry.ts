@@ -1,31 +1,43 @@
+import { v7 } from "uuid";
+import type { LabelProtection, PendingChange } from "../core/policy.ts";
 import type {
   Caller,
   ChangeFilter,
   ChangeLog,
+  Decision,
   Edit,
   NewVersion,
+  PolicyStore,
   PromptSource,
 } from "../core/ports.ts";
 import type { LabelMove, Pointer, PromptVersion, Selector } from "../core/prompt.ts";
+import { approve, reject } from "./approval.ts";
 import { listChanges } from "./change-log.ts";
 import { createVersion } from "./create-version.ts";
-import type { Database } from "./database.ts";
+import type { Connection, Database } from "./database.ts";
 import { deleteVersions } from "./delete-versions.ts";
 import { setLabels, setTags } from "./edit-prompt.ts";
+import { listLabelPolicies, setLabelPolicy } from "./label-policies.ts";
 import { listPrompts, listVersions } from "./lists.ts";
 import { findPointer, loadVersion } from "./lookup.ts";
 import type { Mutation } from "./mutation.ts";
 import { notFound } from "./not-found.ts";
+import { findPendingChange, listPendingChanges } from "./pending-changes.ts";
 
-/** Prompts and their history in promptd's own database. */
-export class Registry implements PromptSource, ChangeLog {
+/** Prompts, their history and the policy of their labels in promptd's own database. */
+export class Registry implements PromptSource, ChangeLog, PolicyStore {
   readonly #database: Database;
   readonly #now: () => number;
+  readonly #newId: () => string;
 
-  /** @param now milliseconds since 1970 */
-  constructor(database: Database, now: () => number = Date.now) {
+  /**
+   * @param now milliseconds since 1970
+   * @param newId a fresh UUID (version 7)
+   */
+  constructor(database: Database, now: () => number = Date.now, newId: () => string = v7) {
     this.#database = database;
     this.#now = now;
+    this.#newId = newId;
   }
 
   async find(caller: Caller, name: string, selector: Selector): Promise<Pointer> {
@@ -95,13 +107,70 @@ export class Registry implements PromptSource, ChangeLog {
     return this.#mutate(caller, edit.name, (mutation) => deleteVersions(mutation, edit));
   }
 
+  setLabelPolicy(
+    caller: Caller,
+    policy: { label: string; protection: LabelProtection; reason: string },
+  ) {
+    return this.#database.transaction(caller.signal, (db) =>
+      setLabelPolicy(db, caller, policy, this.#now()),
+    );
+  }
+
+  listLabelPolicies({ project, signal }: Caller, page: { size: number; after?: string }) {
+    return this.#database.query(signal, (db) => listLabelPolicies(db, project, page));
+  }
+
+  listPendingChanges(
+    { project, signal }: Caller,
+    filter: { name?: string },
+    page: { size: number; after?: string },
+  ) {
+    return this.#database.query(signal, (db) => listPendingChanges(db, project, filter, page));
+  }
+
+  findPendingChange({ project, signal }: Caller, id: string) {
+    return this.#database.query(signal, (db) => findPendingChange(db, project, id));
+  }
+
+  approvePendingChange(caller: Caller, id: string, reason: string) {
+    return this.#decide(caller, id, (mutation, change) => approve(mutation, change, reason));
+  }
+
+  rejectPendingChange(caller: Caller, id: string, reason: string) {
+    return this.#decide(caller, id, (mutation, change) => reject(mutation, change, reason));
+  }
+
+  #decide(
+    caller: Caller,
+    id: string,
+    work: (mutation: Mutation, change: PendingChange) => Promise<Decision>,
+  ): Promise<Decision> {
+    return this.#database.transaction(caller.signal, async (db) => {
+      const change = await findPendingChange(db, caller.project, id);
+      return work(this.#mutation(db, caller, change.name), change);
+    });
+  }
+
   #mutate<Result>(
-    { project, actor, origin, signal }: Caller,
+    caller: Caller,
     name: string,
     work: (mutation: Mutation) => Promise<Result>,
   ): Promise<Result> {
-    return this.#database.transaction(signal, (db) =>
-      work({ db, prompt: { project, name }, actor, origin, now: this.#now() }),
+    return this.#database.transaction(caller.signal, (db) =>
+      work(this.#mutation(db, caller, name)),
     );
+  }
+
+  #mutation(db: Connection, caller: Caller, name: string): Mutation {
+    const { project, actor, origin, scopes } = caller;
+    return {
+      db,
+      prompt: { project, name },
+      actor,
+      origin,
+      scopes,
+      now: this.#now(),
+      newId: this.#newId,
+    };
   }
 }

@@ -17,6 +17,8 @@ export interface Tables {
   dependencies: DependenciesTable;
   changes: ChangesTable;
   keys: KeysTable;
+  label_policies: LabelPoliciesTable;
+  pending_changes: PendingChangesTable;
 }
 
 /** In an order in which rows can be inserted: what is referred to comes first. */
@@ -30,6 +32,8 @@ export const TABLES = [
   "dependencies",
   "changes",
   "keys",
+  "label_policies",
+  "pending_changes",
 ] as const satisfies readonly (keyof Tables)[];
 
 /** One row. */
@@ -130,4 +134,26 @@ interface KeysTable {
   expires_at: number | null;
   revoked_at: number | null;
   last_used_at: number | null;
+}
+
+/** Protected labels. */
+interface LabelPoliciesTable {
+  project: string;
+  label: string;
+  /** 1: moving it needs the approval of a second key; else 0. */
+  approval: number;
+}
+
+/** What waits for approval. Nothing else holds it, so a row goes once it was decided. */
+interface PendingChangesTable {
+  /** A UUID (version 7). */
+  id: string;
+  project: string;
+  /** The prompt. */
+  name: string;
+  /** JSON of `LabelChange[]`. */
+  moves: string;
+  reason: string;
+  author: string;
+  created_at: number;
 }

@@ -34,6 +34,12 @@ describe("backup and restore", () => {
     await bench.create("p", "2", { labels: ["production"] });
     await bench.create("gone", "1");
     await bench.remove("gone", "all");
+    const { registry, caller } = bench;
+    const asked = { label: "guarded", protection: "approval" as const, reason: "" };
+    await registry.setLabelPolicy(caller, asked);
+    const moves = [{ label: "guarded", version: 1 }];
+    const author = { ...caller, scopes: ["release" as const] };
+    await registry.setLabels(author, { name: "p", moves, reason: "later" });
     return { bench, path, directory, file: join(directory, "copies", "copy.db") };
   }
 
@@ -42,6 +48,8 @@ describe("backup and restore", () => {
     p: await bench.registry.load(bench.caller, "p", { version: 1 }),
     header: await bench.registry.load(bench.caller, "header", { label: "production" }),
     changes: await bench.changes(),
+    policies: await bench.registry.listLabelPolicies(bench.caller, { size: 9 }),
+    pending: await bench.registry.listPendingChanges(bench.caller, {}, { size: 9 }),
   });
 
   const databaseId = (path: string) => {
@@ -53,16 +61,16 @@ describe("backup and restore", () => {
   it("bring back what was copied, in place, while the database is open", async () => {
     const { bench, path, file } = await filled();
     const before = await everything(bench);
-    expect(await backup(path, file)).toEqual({ prompts: 2, versions: 3, changes: 5 });
+    expect(await backup(path, file)).toEqual({ prompts: 2, versions: 3, changes: 7 });
     await bench.create("p", "3", { labels: ["production"] });
     await bench.remove("p", [1]);
     await bench.create("new", "1");
 
-    expect(await restore(path, file)).toEqual({ prompts: 2, versions: 3, changes: 5 });
+    expect(await restore(path, file)).toEqual({ prompts: 2, versions: 3, changes: 7 });
     expect(await everything(bench)).toEqual(before);
     expect(databaseId(path)).toEqual(databaseId(file));
     // What is given out again is given out once: numbers go on from the copy.
-    expect(await bench.create("p", "other")).toMatchObject({ version: 3, revision: 6 });
+    expect(await bench.create("p", "other")).toMatchObject({ version: 3, revision: 8 });
     expect(await bench.create("gone", "1")).toMatchObject({ version: 2 });
   });
 

@@ -5,6 +5,7 @@ import { compositionRules } from "./contract/composition.ts";
 import { concurrencyRules } from "./contract/concurrency.ts";
 import { deletionRules } from "./contract/deletion.ts";
 import { historyRules } from "./contract/history.ts";
+import { labelPolicyRules } from "./contract/label-policy.ts";
 import { labelRules } from "./contract/labels.ts";
 import { listRules } from "./contract/lists.ts";
 import { tagRules } from "./contract/tags.ts";
@@ -34,6 +35,7 @@ export function registryContract(createDatabase: () => Promise<string>): void {
 
   describe("versions", () => versionRules(subject));
   describe("labels", () => labelRules(subject));
+  describe("label policy", () => labelPolicyRules(subject));
   describe("tags", () => tagRules(subject));
   describe("deletion", () => deletionRules(subject));
   describe("composition", () => compositionRules(subject));

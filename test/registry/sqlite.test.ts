@@ -122,7 +122,13 @@ describe("a SQLite database", () => {
   it("tells which migrations were applied", async () => {
     const database = await openDatabase(`sqlite:${newPath()}`);
     onTestFinished(() => database.close());
-    const names = ["0001_registry", "0002_keys", "0003_change_chain", "0004_change_origin"];
+    const names = [
+      "0001_registry",
+      "0002_keys",
+      "0003_change_chain",
+      "0004_change_origin",
+      "0005_label_policy",
+    ];
     expect(await database.migrationState()).toEqual({ applied: [], pending: names });
     expect(await database.migrate()).toEqual(names);
     expect(await database.migrate()).toEqual([]);
