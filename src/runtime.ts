@@ -6,6 +6,7 @@ import type { Logger } from "pino";
 import { v7 as newId } from "uuid";
 import { ChangeService } from "../gen/promptd/v1/change_service_pb.ts";
 import { KeyService } from "../gen/promptd/v1/key_service_pb.ts";
+import { PolicyService } from "../gen/promptd/v1/policy_service_pb.ts";
 import { PromptService } from "../gen/promptd/v1/prompt_service_pb.ts";
 import { memoryCache } from "./cache/memory.ts";
 import { PromptdError } from "./core/errors.ts";
@@ -24,7 +25,13 @@ import { connectListener } from "./rpc/connect.ts";
 import { grpcServer } from "./rpc/grpc.ts";
 import { keyService } from "./rpc/key-service.ts";
 import { OpenCalls } from "./rpc/open-calls.ts";
-import { CHANGE_PERMISSIONS, KEY_PERMISSIONS, PROMPT_PERMISSIONS } from "./rpc/permissions.ts";
+import {
+  CHANGE_PERMISSIONS,
+  KEY_PERMISSIONS,
+  POLICY_PERMISSIONS,
+  PROMPT_PERMISSIONS,
+} from "./rpc/permissions.ts";
+import { policyService } from "./rpc/policy-service.ts";
 import { promptService } from "./rpc/prompt-service.ts";
 import type { ListenAddress, Settings } from "./settings.ts";
 import type { Database } from "./store/database.ts";
@@ -96,6 +103,7 @@ async function serveOn(database: Database, settings: Settings, log: Logger): Pro
     serve(PromptService, prompts, PROMPT_PERMISSIONS),
     serve(ChangeService, changeService(registry), CHANGE_PERMISSIONS),
     serve(KeyService, keyService(keys), KEY_PERMISSIONS),
+    serve(PolicyService, policyService(registry), POLICY_PERMISSIONS),
   ];
 
   let serving = true;

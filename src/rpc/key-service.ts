@@ -10,13 +10,16 @@ import {
   RotateKeyResponseSchema,
   Scope,
 } from "../../gen/promptd/v1/key_service_pb.ts";
-import { PromptdError } from "../core/errors.ts";
 import { hashSecret, KEY_SCOPES, type Key, newKeyId, newSecret } from "../core/keys.ts";
-import type { Caller, KeyStore, NewKey } from "../core/ports.ts";
+import type { KeyStore, NewKey } from "../core/ports.ts";
 import { Validator } from "../core/validate.ts";
 import type { Implementation } from "./calls.ts";
 import { WIRE_SCOPES } from "./convert-keys.ts";
 import { fromPageToken, toPageToken } from "./pages.ts";
+import { requireUnlimited } from "./permissions.ts";
+
+/** A key that is limited to some prompts could else make one that is not. */
+const MANAGE_KEYS = "manage keys";
 
 /** KeyService on the keys of a database. */
 export function keyService(
@@ -25,7 +28,7 @@ export function keyService(
 ): Implementation<typeof KeyService> {
   return {
     async createKey({ name, scopes, promptPatterns, expireTime }, caller) {
-      requireUnlimited(caller);
+      requireUnlimited(caller, MANAGE_KEYS);
       const secret = newSecret();
       const key: NewKey = {
         id: newKeyId(),
@@ -45,7 +48,7 @@ export function keyService(
     },
 
     async listKeys({ pageSize, pageToken }, caller) {
-      requireUnlimited(caller);
+      requireUnlimited(caller, MANAGE_KEYS);
       const validator = new Validator();
       const size = validator.pageSize(pageSize);
       validator.done();
@@ -58,26 +61,20 @@ export function keyService(
     },
 
     async revokeKey({ id, reason }, caller) {
-      requireUnlimited(caller);
+      requireUnlimited(caller, MANAGE_KEYS);
       requireEdit(id, reason);
       const key = await keys.revokeKey(caller, id, reason);
       return create(RevokeKeyResponseSchema, { key: toKey(key) });
     },
 
     async rotateKey({ id, reason }, caller) {
-      requireUnlimited(caller);
+      requireUnlimited(caller, MANAGE_KEYS);
       requireEdit(id, reason);
       const secret = newSecret();
       const key = await keys.rotateKey(caller, id, hashSecret(secret), reason);
       return create(RotateKeyResponseSchema, { key: toKey(key), secret });
     },
   };
-}
-
-/** A key that is limited to some prompts could else make one that is not. @throws forbidden */
-function requireUnlimited({ promptPatterns = [] }: Caller): void {
-  if (promptPatterns.length === 0) return;
-  throw new PromptdError("forbidden", "a key that is limited to some prompts cannot manage keys");
 }
 
 function requireEdit(id: string, reason: string): void {

@@ -3,6 +3,7 @@
 import type { DescService } from "@bufbuild/protobuf";
 import type { ChangeService } from "../../gen/promptd/v1/change_service_pb.ts";
 import type { KeyService } from "../../gen/promptd/v1/key_service_pb.ts";
+import type { PolicyService } from "../../gen/promptd/v1/policy_service_pb.ts";
 import type { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import { PromptdError } from "../core/errors.ts";
 import { allowsPrompt, type KeyScope } from "../core/keys.ts";
@@ -36,6 +37,14 @@ export const KEY_PERMISSIONS: Permissions<typeof KeyService> = {
   rotateKey: "admin",
 };
 
+export const POLICY_PERMISSIONS: Permissions<typeof PolicyService> = {
+  setLabelPolicy: "admin",
+  listLabelPolicies: "read",
+  listPendingChanges: "read",
+  approvePendingChange: "release",
+  rejectPendingChange: "release",
+};
+
 /** @throws forbidden */
 export function requireScope({ scopes }: Caller, scope: KeyScope): void {
   if (scopes?.includes(scope)) return;
@@ -46,4 +55,14 @@ export function requireScope({ scopes }: Caller, scope: KeyScope): void {
 export function requirePrompt({ promptPatterns }: Caller, name: string): void {
   if (allowsPrompt(promptPatterns, name)) return;
   throw new PromptdError("forbidden", "this key is limited to other prompts");
+}
+
+/**
+ * Keeps a key that is limited to some prompts from what reaches further.
+ *
+ * @throws forbidden
+ */
+export function requireUnlimited({ promptPatterns = [] }: Caller, what: string): void {
+  if (promptPatterns.length === 0) return;
+  throw new PromptdError("forbidden", `a key that is limited to some prompts cannot ${what}`);
 }

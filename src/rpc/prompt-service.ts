@@ -31,6 +31,7 @@ import {
   toPromptType,
   toVersionInfo,
 } from "./convert.ts";
+import { toPendingChange } from "./convert-policy.ts";
 import { fromPageToken, readablePage, toPageToken } from "./pages.ts";
 import { requirePrompt, requireScope } from "./permissions.ts";
 import { type Status, toStatus } from "./status.ts";
@@ -142,13 +143,17 @@ export function promptService({
       validator.message(reason, "reason");
       validator.done();
       requirePrompt(caller, name);
-      const { revision, previous } = await source.setLabels(caller, {
+      const { revision, previous, pending } = await source.setLabels(caller, {
         name,
         moves: moves.map(({ label, version }) => ({ label, version })),
         reason,
         ...fromRevision(expectedRevision),
       });
-      return create(SetLabelsResponseSchema, { revision: BigInt(revision), previous });
+      return create(SetLabelsResponseSchema, {
+        revision: BigInt(revision),
+        previous,
+        ...(pending && { pending: toPendingChange(pending) }),
+      });
     },
 
     async setTags({ name, tags, expectedRevision, reason }, caller) {

@@ -5,6 +5,7 @@ import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ChangeService } from "../../gen/promptd/v1/change_service_pb.ts";
 import { KeyService } from "../../gen/promptd/v1/key_service_pb.ts";
+import { PolicyService } from "../../gen/promptd/v1/policy_service_pb.ts";
 import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import { hashSecret, type KeyScope, newKeyId, newSecret } from "../../src/core/keys.ts";
 import type { NewKey } from "../../src/core/ports.ts";
@@ -12,6 +13,7 @@ import type { Database } from "../../src/store/database.ts";
 import { Keys } from "../../src/store/keys.ts";
 import { openDatabase } from "../../src/store/open.ts";
 import { Projects } from "../../src/store/projects.ts";
+import { Registry } from "../../src/store/registry.ts";
 import { startService, type TestService } from "../support/service.ts";
 
 let service: TestService;
@@ -98,9 +100,16 @@ const ROWS: Record<string, Record<string, [scope: KeyScope, request: JsonValue]>
     revokeKey: ["admin", { id: "key_0000000000000000" }],
     rotateKey: ["admin", { id: "key_0000000000000000" }],
   },
+  PolicyService: {
+    setLabelPolicy: ["admin", { label: "guarded", protection: "LABEL_PROTECTION_APPROVAL" }],
+    listLabelPolicies: ["read", {}],
+    listPendingChanges: ["read", {}],
+    approvePendingChange: ["release", { id: "0198c0de-0000-7000-8000-000000000000" }],
+    rejectPendingChange: ["release", { id: "0198c0de-0000-7000-8000-000000000000" }],
+  },
 };
 
-const SERVICES: DescService[] = [PromptService, ChangeService, KeyService];
+const SERVICES: DescService[] = [PromptService, ChangeService, KeyService, PolicyService];
 
 const METHODS = SERVICES.flatMap((desc) =>
   desc.methods.map((method) => {
@@ -232,6 +241,70 @@ describe("a key that is limited to other prompts", () => {
     }
     const { answer } = await seen(ChangeService, "listChanges", bearer("other prompts"));
     expect(JSON.stringify(answer)).not.toContain('"mine"');
+  });
+});
+
+describe("what waits for approval", () => {
+  let pendingChangeId: string;
+
+  beforeAll(async () => {
+    const policy = { label: "guarded", protection: "approval" as const, reason: "" };
+    const registry = new Registry(database);
+    await registry.setLabelPolicy({ project: "default", actor: "test" }, policy);
+    const author = { project: "default", actor: "test", scopes: ALL };
+    const moves = [{ label: "guarded", version: 1 }];
+    const { pending } = await registry.setLabels(author, { name: "mine", moves, reason: "" });
+    pendingChangeId = pending?.id ?? "";
+  });
+
+  const decide = (method: string, headers: Headers) =>
+    seen(PolicyService, method, headers, { id: pendingChangeId });
+
+  it("is seen with scope read", async () => {
+    const { answer } = await seen(PolicyService, "listPendingChanges", bearer("read"));
+    expect(answer).toMatchObject({ pending: [{ id: pendingChangeId, name: "mine" }] });
+  });
+
+  it("is not there for a key of another project", async () => {
+    const theirs = bearer("other project");
+    for (const method of ["approvePendingChange", "rejectPendingChange"]) {
+      expect((await decide(method, theirs)).code).toBe("NotFound");
+    }
+    expect((await seen(PolicyService, "listPendingChanges", theirs)).answer).toEqual({});
+    expect((await seen(PolicyService, "listLabelPolicies", theirs)).answer).toEqual({});
+  });
+
+  it("is out of reach for a key that is limited to other prompts, as are policies", async () => {
+    const limited = bearer("other prompts");
+    for (const method of ["approvePendingChange", "rejectPendingChange"]) {
+      expect((await decide(method, limited)).code).toBe("PermissionDenied");
+    }
+    expect((await seen(PolicyService, "listPendingChanges", limited)).answer).toEqual({});
+    const ofMine = await seen(PolicyService, "listPendingChanges", limited, { name: "mine" });
+    expect(ofMine.code).toBe("PermissionDenied");
+    expect((await seen(PolicyService, "setLabelPolicy", limited)).code).toBe("PermissionDenied");
+  });
+
+  it("is not approved with all other scopes, and a deletion needs release too", async () => {
+    await makeKey("no release", { scopes: ["read", "write", "admin"] });
+    const key = bearer("no release");
+    expect((await decide("approvePendingChange", key)).code).toBe("PermissionDenied");
+    const policy = { label: "careful", protection: "LABEL_PROTECTION_PROTECTED" };
+    expect((await seen(PolicyService, "setLabelPolicy", key, policy)).code).toBe("OK");
+    const create = { name: "careful", text: "x", labels: ["careful"] };
+    await seen(PromptService, "createVersion", bearer("every scope"), create);
+    const remove = { name: "careful", all: true };
+    const { code } = await seen(PromptService, "deleteVersions", key, remove);
+    expect(code).toBe("PermissionDenied");
+  });
+
+  it("is approved by a key that is limited to its prompt", async () => {
+    await makeKey("this prompt", { scopes: ["release"], promptPatterns: ["mine"] });
+    const transport = createGrpcTransport({ baseUrl: `http://127.0.0.1:${service.grpcPort}` });
+    const request = { id: pendingChangeId };
+    const key = bearer("this prompt");
+    const { answer } = await call(transport, PolicyService, "approvePendingChange", key, request);
+    expect(answer).toMatchObject({ approved: { id: pendingChangeId } });
   });
 });
 
