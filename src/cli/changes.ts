@@ -12,7 +12,7 @@ import { Scope } from "../../gen/promptd/v1/key_service_pb.ts";
 import { KEY_SCOPES, type KeyScope } from "../core/keys.ts";
 import type { ChangeKind } from "../core/prompt.ts";
 import { connectionOf, type ServiceOptions } from "./options.ts";
-import { listJson, messageLine, moveText, table, timeText } from "./output.ts";
+import { listJson, messageLine, movesText, protectionText, table, timeText } from "./output.ts";
 import { allItems, eachItem } from "./pages.ts";
 import { type Service, withService } from "./service.ts";
 import type { Terminal } from "./terminal.ts";
@@ -100,15 +100,16 @@ function changesTable(all: readonly Change[]): string {
   return table(["REVISION", "TIME", "PROMPT", "CHANGE", "ACTOR", "FROM", "REASON"], rows);
 }
 
-function whatChanged({ kind, versions, labels, tags, grant }: Change): string {
-  const moves = labels.map((l) => moveText(l.label, l.fromVersion, l.toVersion)).join(", ");
+function whatChanged(change: Change): string {
+  const { kind, versions, tags, grant, policy } = change;
+  const moves = movesText(change.labels);
   switch (kind) {
     case Change_Kind.VERSION_CREATED:
       return [`created ${versions.join(", ")}`, moves].filter(Boolean).join("; ");
     case Change_Kind.VERSIONS_DELETED:
       return [`deleted ${versions.join(", ")}`, moves].filter(Boolean).join("; ");
     case Change_Kind.LABELS_SET:
-      return moves;
+      return [moves, approval(change)].filter(Boolean).join("; ");
     case Change_Kind.TAGS_SET:
       return `tags ${tags?.current.join(" ") || "(none)"}`;
     case Change_Kind.KEY_CREATED:
@@ -119,6 +120,14 @@ function whatChanged({ kind, versions, labels, tags, grant }: Change): string {
       return `key rotated${grantText(grant)}`;
     case Change_Kind.PROJECT_CREATED:
       return "project created";
+    case Change_Kind.LABEL_POLICY_SET:
+      return policy === undefined
+        ? "policy"
+        : `policy ${protectionText(policy.previous)} -> ${protectionText(policy.current)}`;
+    case Change_Kind.LABELS_REQUESTED:
+      return `requested ${movesText(change.requested)}`;
+    case Change_Kind.REQUEST_REJECTED:
+      return `rejected ${movesText(change.requested)}`;
     default:
       return `change of kind ${kind}`;
   }
@@ -134,4 +143,9 @@ function grantText(grant: KeyGrant | undefined): string {
   const on = promptPatterns.length > 0 ? ` on ${promptPatterns.join(" ")}` : "";
   const until = expireTime === undefined ? "" : ` until ${timeText(expireTime)}`;
   return ` (${name}: ${may}${on}${until})`;
+}
+
+function approval({ approver, approvalReason }: Change): string {
+  if (approver === "") return "";
+  return `approved by ${approver}${approvalReason === "" ? "" : ` (${approvalReason})`}`;
 }

@@ -1,10 +1,11 @@
+import type { PendingChange } from "../../gen/promptd/v1/policy_service_pb.ts";
 import type { LabelMove } from "../../gen/promptd/v1/prompt_pb.ts";
 import {
   type SetLabelsResponse,
   SetLabelsResponseSchema,
 } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import { connectionOf, type ServiceOptions } from "./options.ts";
-import { messageJson, moveText } from "./output.ts";
+import { messageJson, movesText, moveText } from "./output.ts";
 import { type Service, withService } from "./service.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -40,7 +41,7 @@ export async function removeLabels(
   await setLabels(terminal, name, moves, options);
 }
 
-/** Moves labels in one step and prints what moved. */
+/** Moves labels in one step and prints what moved, or what waits for approval. */
 export async function moveLabels(
   terminal: Terminal,
   { prompts }: Service,
@@ -63,7 +64,12 @@ export async function moveLabels(
   );
 }
 
-function movedText(name: string, moves: Move[], { revision, previous }: SetLabelsResponse): string {
+function movedText(
+  name: string,
+  moves: Move[],
+  { revision, previous, pending }: SetLabelsResponse,
+): string {
+  if (pending !== undefined) return `${pendingText(pending)}${name} is at revision ${revision}\n`;
   const before = new Map(previous.map(({ label, version }) => [label, version]));
   const lines = moves.map(({ label, version }) => {
     const from = before.get(label) ?? 0;
@@ -71,4 +77,11 @@ function movedText(name: string, moves: Move[], { revision, previous }: SetLabel
     return version === 0 ? `${label} is not set` : `${label} is there already`;
   });
   return `${lines.map((line) => `${line}\n`).join("")}${name} is at revision ${revision}\n`;
+}
+
+function pendingText({ id, moves }: PendingChange): string {
+  return [
+    `not moved yet, waits for approval: ${movesText(moves)}\n`,
+    `to approve it with another key: promptd approve ${id}\n`,
+  ].join("");
 }

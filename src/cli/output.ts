@@ -3,7 +3,8 @@
 import { type DescMessage, type MessageShape, toJson, toJsonString } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
-import type { LabelMove } from "../../gen/promptd/v1/prompt_pb.ts";
+import type { LabelChange } from "../../gen/promptd/v1/change_service_pb.ts";
+import { type LabelMove, LabelProtection } from "../../gen/promptd/v1/prompt_pb.ts";
 
 /** A message in Protobuf's JSON, fields with default values included. */
 export function messageJson<Desc extends DescMessage>(
@@ -70,6 +71,25 @@ export function timeText(time: Timestamp | undefined): string {
 export function moveText(label: string, from: number, to: number): string {
   const version = (number: number) => (number === 0 ? "(none)" : String(number));
   return `${label} ${version(from)} -> ${version(to)}`;
+}
+
+/** Each label that moves: `production 3 -> 4, canary 4 -> (none)` */
+export function movesText(moves: readonly LabelChange[]): string {
+  return moves
+    .filter(({ fromVersion, toVersion }) => fromVersion !== toVersion)
+    .map(({ label, fromVersion, toVersion }) => moveText(label, fromVersion, toVersion))
+    .join(", ");
+}
+
+export function protectionText(protection: LabelProtection): string {
+  switch (protection) {
+    case LabelProtection.PROTECTED:
+      return "protected";
+    case LabelProtection.APPROVAL:
+      return "protected, with approval";
+    default:
+      return "none";
+  }
 }
 
 /** A chat for people: each message under the role that says it. */

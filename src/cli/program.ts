@@ -5,6 +5,7 @@ import { EXIT, report } from "./exit.ts";
 import { addFolderCommands } from "./folder-commands.ts";
 import { addKeyCommands } from "./key-commands.ts";
 import { addLabelCommands } from "./label-commands.ts";
+import { addPolicyCommands } from "./policy-commands.ts";
 import { addProjectCommands } from "./project-commands.ts";
 import { addPromptCommands } from "./prompt-commands.ts";
 import { addServerCommands } from "./server-commands.ts";
@@ -52,6 +53,7 @@ export function buildProgram(terminal: Terminal): Command {
   addProjectCommands(program, lazily);
   addPromptCommands(program, lazily);
   addLabelCommands(program, lazily);
+  addPolicyCommands(program, lazily);
   addFolderCommands(program, lazily);
   return program;
 }

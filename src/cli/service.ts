@@ -12,6 +12,7 @@ import {
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { BadRequestSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { ChangeService } from "../../gen/promptd/v1/change_service_pb.ts";
+import { PolicyService } from "../../gen/promptd/v1/policy_service_pb.ts";
 import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import "../rpc/text-encoding.ts";
 import { type ErrorCode, PromptdError } from "../core/errors.ts";
@@ -29,6 +30,7 @@ export interface Connection {
 export interface Service {
   prompts: Client<typeof PromptService>;
   changes: Client<typeof ChangeService>;
+  policies: Client<typeof PolicyService>;
 }
 
 /** Connects, does the work, and disconnects. */
@@ -48,6 +50,7 @@ export async function withService<Result>(
     return await work({
       prompts: translatedClient(PromptService, transport, address),
       changes: translatedClient(ChangeService, transport, address),
+      policies: translatedClient(PolicyService, transport, address),
     });
   } finally {
     sessionManager.abort();

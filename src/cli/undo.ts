@@ -36,6 +36,14 @@ export async function undo(terminal: Terminal, name: string, options: UndoOption
   });
 }
 
+/** Changes of keys and policies, whose ids and labels a prompt may have as its name. */
+const NOT_OF_PROMPTS: ReadonlySet<Change_Kind> = new Set([
+  Change_Kind.KEY_CREATED,
+  Change_Kind.KEY_REVOKED,
+  Change_Kind.KEY_ROTATED,
+  Change_Kind.LABEL_POLICY_SET,
+]);
+
 /** The change to undo, and the prompt's changes since, newest first. */
 async function findChange(
   service: Service,
@@ -45,6 +53,7 @@ async function findChange(
   const after = revision === undefined ? 0 : Math.max(revision - 1, 0);
   const since: Change[] = [];
   for await (const change of eachChange(service, { name, afterRevision: BigInt(after) })) {
+    if (NOT_OF_PROMPTS.has(change.kind)) continue;
     const isIt =
       revision === undefined ? change.labels.length > 0 : change.revision === BigInt(revision);
     if (!isIt) {
