@@ -36,11 +36,12 @@ export async function undo(terminal: Terminal, name: string, options: UndoOption
   });
 }
 
-/** Changes of keys and policies, whose ids and labels a prompt may have as its name. */
+/** Changes of keys, projects and policies, whose ids and labels a prompt may have as its name. */
 const NOT_OF_PROMPTS: ReadonlySet<Change_Kind> = new Set([
   Change_Kind.KEY_CREATED,
   Change_Kind.KEY_REVOKED,
   Change_Kind.KEY_ROTATED,
+  Change_Kind.PROJECT_CREATED,
   Change_Kind.LABEL_POLICY_SET,
 ]);
 
