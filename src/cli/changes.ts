@@ -97,7 +97,7 @@ function changesTable(all: readonly Change[]): string {
     change.origin,
     change.reason,
   ]);
-  return table(["REVISION", "TIME", "PROMPT", "CHANGE", "ACTOR", "FROM", "REASON"], rows);
+  return table(["REVISION", "TIME", "NAME", "CHANGE", "ACTOR", "FROM", "REASON"], rows);
 }
 
 function whatChanged(change: Change): string {

@@ -42,7 +42,7 @@ const lines = (out: string) =>
 describe("changes", () => {
   it("tell who, from where, when and why", async () => {
     const { out } = await cli("changes p");
-    expect(out).toMatch(/^REVISION +TIME +PROMPT +CHANGE +ACTOR +FROM +REASON\n/);
+    expect(out).toMatch(/^REVISION +TIME +NAME +CHANGE +ACTOR +FROM +REASON\n/);
     expect(out).toMatch(/\n3 .* production \(none\) -> 2 +anonymous +127\.0\.0\.1 +because\n/);
   });
 

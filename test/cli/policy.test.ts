@@ -57,7 +57,7 @@ it("protects labels, and tells which", async () => {
     { label: "production", protection: "LABEL_PROTECTION_APPROVAL" },
   ]);
   const { out } = await first("changes production");
-  expect(out).toMatch(/policy none -> protected, with approval +key_\w+ +money\n/);
+  expect(out).toMatch(/policy none -> protected, with approval +key_\w+ +127\.0\.0\.1 +money\n/);
   expect(await first("policy set latest")).toMatchObject({ code: 1 });
 });
 
@@ -93,10 +93,12 @@ it("asks with one key and moves with another", async () => {
   const { out } = await first("changes p --limit 2");
   expect(out).toMatch(
     new RegExp(
-      `production \\(none\\) -> 2; approved by ${ids[1]} \\(read it\\) +${ids[0]} +shorter`,
+      `production \\(none\\) -> 2; approved by ${ids[1]} \\(read it\\) +${ids[0]} +127\\.0\\.0\\.1 +shorter`,
     ),
   );
-  expect(out).toMatch(new RegExp(`requested production \\(none\\) -> 2 +${ids[0]} +shorter`));
+  expect(out).toMatch(
+    new RegExp(`requested production \\(none\\) -> 2 +${ids[0]} +127\\.0\\.0\\.1 +shorter`),
+  );
   const verified = await promptd(["changes", "verify", "--data-dir", service.dataDir]);
   expect(verified.out).toMatch(/^8 changes, none altered/);
 });
