@@ -26,7 +26,9 @@ export function addKeyCommands(program: Command, lazily: Lazily): void {
   const create = keys
     .command("create")
     .summary("make a key")
-    .description("Makes a key and prints its secret, which cannot be shown again.")
+    .description(
+      "Makes a key and prints its secret, which cannot be shown again. One for a certificate's subject has none.",
+    )
     .argument("<name>", "what it is for")
     .addOption(
       new Option("--scope <scope>", `${KEY_SCOPES.join(", ")}; may be given several times`)
@@ -41,7 +43,11 @@ export function addKeyCommands(program: Command, lazily: Lazily): void {
         .argParser(repeatable((text: string) => text))
         .default([], "all prompts"),
     )
-    .option("--expires <time>", "when it ends, such as 2027-01-31 or 2027-01-31T12:00:00Z", time);
+    .option("--expires <time>", "when it ends, such as 2027-01-31 or 2027-01-31T12:00:00Z", time)
+    .option(
+      "--certificate-subject <subject>",
+      "in place of a secret, client certificates of this subject: CN=checkout,O=Acme",
+    );
   on(create).action(lazily(async () => (await import("./keys.ts")).createKey));
 
   const list = keys

@@ -27,6 +27,7 @@ interface CreateOptions extends KeyOptions {
   scope: string[];
   prompt: string[];
   expires?: Date;
+  certificateSubject?: string;
 }
 
 interface EditOptions extends KeyOptions {
@@ -41,7 +42,7 @@ export async function createKey(
 ): Promise<void> {
   const secret = newSecret();
   const key = asUsage(() => {
-    const { expires } = options;
+    const { expires, certificateSubject } = options;
     const asked = {
       id: newKeyId(),
       name,
@@ -49,6 +50,7 @@ export async function createKey(
       promptPatterns: options.prompt,
       secretHash: hashSecret(secret),
       ...(expires !== undefined && { expiresAt: expires }),
+      ...(certificateSubject !== undefined && { certificateSubject }),
     };
     const validator = new Validator();
     validator.key(asked, Date.now());
@@ -56,7 +58,9 @@ export async function createKey(
     return asked;
   });
   const created = await withKeys(terminal, options, (keys, caller) => keys.createKey(caller, key));
-  tellSecret(terminal, created, secret, options);
+  if (created.certificateSubject === undefined) tellSecret(terminal, created, secret, options);
+  else if (options.json) terminal.out(jsonDocument(created));
+  else terminal.out(`${mayDo(created)} for ${created.certificateSubject}\n`);
 }
 
 /** `promptd keys list` */
@@ -85,8 +89,10 @@ export async function listKeys(terminal: Terminal, options: KeyOptions): Promise
     key.promptPatterns.join(" "),
     stateOf(key),
     key.lastUsedAt?.toISOString() ?? "never",
+    key.certificateSubject ?? "",
   ]);
-  terminal.out(table(["ID", "NAME", "SCOPES", "PROMPTS", "STATE", "LAST USE"], rows));
+  const heads = ["ID", "NAME", "SCOPES", "PROMPTS", "STATE", "LAST USE", "CERTIFICATE"];
+  terminal.out(table(heads, rows));
 }
 
 /** `promptd keys revoke` */
@@ -130,9 +136,11 @@ function tellSecret(terminal: Terminal, key: Key, secret: string, { json }: KeyO
     return;
   }
   terminal.out(`${secret}\n`);
-  terminal.err(
-    `${key.id} (${key.name}) may ${key.scopes.join(", ")}. Its secret, above, cannot be shown again.\n`,
-  );
+  terminal.err(`${mayDo(key)}. Its secret, above, cannot be shown again.\n`);
+}
+
+function mayDo({ id, name, scopes }: Key): string {
+  return `${id} (${name}) may ${scopes.join(", ")}`;
 }
 
 function scopesOf(texts: readonly string[]): KeyScope[] {

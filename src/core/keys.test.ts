@@ -11,6 +11,7 @@ function storeOf(key: Key | undefined, secret: string, noteUse: () => Promise<vo
     anyKey: async () => key !== undefined,
     findKey: async (secretHash) =>
       key && secretHash === hashSecret(secret) ? { key, secretHash } : undefined,
+    findCertificateKey: async (subject) => (subject === key?.certificateSubject ? key : undefined),
     noteUse,
     hasProject: async (id) => id === "other",
     createKey: unused,
@@ -102,6 +103,22 @@ describe("the gate", () => {
     expect(await gate.admit({ secret, id: key.id }, undefined)).toMatchObject({ actor: key.id });
     const foreign = gate.admit({ secret, id: newKeyId() }, undefined);
     await expect(foreign).rejects.toMatchObject({ code: "unauthenticated" });
+  });
+
+  it("takes a certificate's subject for the key that is bound to it", async () => {
+    const certificateSubject = "CN=checkout";
+    const { gate, key, clock, uses } = gateOf({
+      certificateSubject,
+      expiresAt: new Date(START + 1000),
+    });
+    const admitted = await gate.admit({ certificateSubject }, undefined);
+    expect(admitted).toMatchObject({ actor: key.id, scopes: ["read"] });
+    expect(uses).toEqual([START]);
+    const refusal = { code: "unauthenticated", message: expect.stringContaining("CN=") };
+    const stranger = gate.admit({ certificateSubject: "CN=other" }, undefined);
+    await expect(stranger).rejects.toMatchObject(refusal);
+    clock.now = START + 1000;
+    await expect(gate.admit({ certificateSubject }, undefined)).rejects.toMatchObject(refusal);
   });
 
   it("lets only an admin name another project", async () => {

@@ -24,17 +24,15 @@ export interface Key {
   revokedAt?: Date;
   /** To the minute. */
   lastUsedAt?: Date;
+  /** Of client certificates, in RFC 4514. Such a key has no secret that anybody knows. */
+  certificateSubject?: string;
 }
 
 /** What the history keeps of a key. */
 export type KeyGrant = Pick<Key, "name" | "scopes" | "promptPatterns" | "expiresAt">;
 
-/** What a caller sent to say who it is. */
-export interface Credential {
-  secret: string;
-  /** The key's id, where it was sent too. */
-  id?: string;
-}
+/** What a caller sent to say who it is: a secret, with the key's id where it was sent too, or a certificate. */
+export type Credential = { secret: string; id?: string } | { certificateSubject: string };
 
 /** A public id: 64 random bits. */
 export function newKeyId(): string {
@@ -97,7 +95,7 @@ export class Gate {
   ): Promise<Pick<Caller, "project" | "actor" | "scopes" | "promptPatterns">> {
     const key = credential && (await this.#valid(credential));
     if (key === undefined) {
-      if (await this.#keys.anyKey()) throw unauthenticated(credential !== undefined);
+      if (await this.#keys.anyKey()) throw unauthenticated(credential);
       return { ...ANYBODY, project: await this.#existing(project, ANYBODY.project) };
     }
     this.#noteUse(key);
@@ -122,15 +120,23 @@ export class Gate {
     throw new PromptdError("not_found", "the project that x-promptd-project names does not exist");
   }
 
-  async #valid({ secret, id }: Credential): Promise<Key | undefined> {
+  async #valid(credential: Credential): Promise<Key | undefined> {
+    const key =
+      "secret" in credential
+        ? await this.#keyOfSecret(credential)
+        : await this.#keys.findCertificateKey(credential.certificateSubject);
+    if (key === undefined || key.revokedAt !== undefined) return undefined;
+    const expired = key.expiresAt !== undefined && key.expiresAt.getTime() <= this.#now();
+    return expired ? undefined : key;
+  }
+
+  async #keyOfSecret({ secret, id }: { secret: string; id?: string }): Promise<Key | undefined> {
     const hash = hashSecret(secret);
     const found = await this.#keys.findKey(hash);
     if (found === undefined) return undefined;
     const { key, secretHash } = found;
     const same = timingSafeEqual(Buffer.from(secretHash), Buffer.from(hash));
-    const expired = key.expiresAt !== undefined && key.expiresAt.getTime() <= this.#now();
-    const valid = same && !expired && key.revokedAt === undefined;
-    return valid && (id === undefined || id === key.id) ? key : undefined;
+    return same && (id === undefined || id === key.id) ? key : undefined;
   }
 
   /** Behind the call's back, and at most once a minute. */
@@ -146,9 +152,16 @@ export class Gate {
 }
 
 /** The same words for a wrong, an expired and a revoked key: nobody learns which secrets were once good. */
-function unauthenticated(sent: boolean): PromptdError {
-  const message = sent
-    ? "the key that was sent is not valid: it is unknown, revoked or expired"
-    : "no key was sent; send one as `authorization: Bearer SECRET` or `x-api-key: SECRET`";
+function unauthenticated(credential: Credential | undefined): PromptdError {
+  if (credential === undefined) {
+    const message =
+      "no key was sent; send one as `authorization: Bearer SECRET` or `x-api-key: SECRET`";
+    return new PromptdError("unauthenticated", message);
+  }
+  const what =
+    "secret" in credential
+      ? "the key that was sent"
+      : `no key was sent, and that of the certificate's subject ${credential.certificateSubject.slice(0, 512)}`;
+  const message = `${what} is not valid: it is unknown, revoked or expired`;
   return new PromptdError("unauthenticated", message);
 }

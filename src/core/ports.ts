@@ -193,21 +193,24 @@ export interface KeyStore {
   /** The key with this secret, whatever its state and project. */
   findKey(secretHash: string): Promise<{ key: Key; secretHash: string } | undefined>;
   hasProject(id: string): Promise<boolean>;
-  /** Adds a key to the caller's project, which a change tells. */
+  /** The key of this certificate subject that is not revoked, whatever its project. */
+  findCertificateKey(subject: string): Promise<Key | undefined>;
+  /** Adds a key to the caller's project, which a change tells. @throws refused for a subject that is taken */
   createKey(caller: Caller, key: NewKey): Promise<Key>;
   /** Keys of the caller's project in order of id, from behind `after`. */
   listKeys(caller: Caller, page: { size: number; after?: string }): Promise<Page<Key, string>>;
   /** Revokes a key; one that is revoked stays so. @throws not_found */
   revokeKey(caller: Caller, id: string, reason: string): Promise<Key>;
-  /** Replaces a secret. @throws not_found, refused for a revoked key */
+  /** Replaces a secret. @throws not_found, refused for a key that is revoked or has none */
   rotateKey(caller: Caller, id: string, secretHash: string, reason: string): Promise<Key>;
   /** Writes down when a key was used; no change tells of it. */
   noteUse(caller: Caller, id: string, at: Date): Promise<void>;
 }
 
-export type NewKey = Pick<Key, "id" | "name" | "scopes" | "promptPatterns" | "expiresAt"> & {
-  secretHash: string;
-};
+export type NewKey = Pick<
+  Key,
+  "id" | "name" | "scopes" | "promptPatterns" | "expiresAt" | "certificateSubject"
+> & { secretHash: string };
 
 /** Keeps what was resolved, bounded in bytes. It may forget anything at any time. */
 export interface AnswerCache<Answer> {

@@ -4,6 +4,7 @@
  * prompt can move either way.
  */
 
+import { isCertificateSubject } from "./certificate-subject.ts";
 import { canonicalJson } from "./content-hash.ts";
 import { Violations } from "./errors.ts";
 import type { NewKey } from "./ports.ts";
@@ -32,6 +33,7 @@ export const LIMITS = {
   /** Different composition tags of one version. */
   compositionTags: 100,
   promptPatterns: 20,
+  certificateSubjectBytes: 512,
   deletedVersions: 1000,
   batch: 100,
   pageSize: 200,
@@ -139,11 +141,12 @@ export class Validator {
   }
 
   /** A new key. @param now milliseconds since 1970 */
-  key({ name, scopes, promptPatterns, expiresAt }: NewKey, now: number): void {
+  key({ name, scopes, promptPatterns, expiresAt, certificateSubject }: NewKey, now: number): void {
     this.tag(name, "name");
     this.require(scopes.length > 0, "scopes", "expected at least one");
     const future = expiresAt === undefined || expiresAt.getTime() > now;
     this.require(future, "expire_time", "expected a time in the future");
+    if (certificateSubject !== undefined) this.#certificateSubject(certificateSubject);
     if (!this.count(promptPatterns.length, LIMITS.promptPatterns, "prompt_patterns")) return;
     promptPatterns.forEach((pattern, index) => {
       const field = `prompt_patterns[${index}]`;
@@ -211,6 +214,14 @@ export class Validator {
     this.require(holds, `${field}.role`, `expected 1 to ${LIMITS.roleBytes} bytes`);
     const wellFormed = message.content.isWellFormed();
     this.require(wellFormed, `${field}.content`, "must not hold a broken surrogate");
+  }
+
+  #certificateSubject(subject: string): void {
+    const field = "certificate_subject";
+    if (!this.#bytes(subject, LIMITS.certificateSubjectBytes, field)) return;
+    const expected =
+      "expected what openssl x509 -noout -subject -nameopt RFC2253 prints behind subject=, such as CN=checkout,O=Acme";
+    this.require(isCertificateSubject(subject), field, expected);
   }
 
   #path(path: string, field: string, expected: string): void {

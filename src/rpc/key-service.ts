@@ -27,7 +27,7 @@ export function keyService(
   now: () => number = Date.now,
 ): Implementation<typeof KeyService> {
   return {
-    async createKey({ name, scopes, promptPatterns, expireTime }, caller) {
+    async createKey({ name, scopes, promptPatterns, expireTime, certificateSubject }, caller) {
       requireUnlimited(caller, MANAGE_KEYS);
       const secret = newSecret();
       const key: NewKey = {
@@ -37,6 +37,7 @@ export function keyService(
         promptPatterns,
         secretHash: hashSecret(secret),
         ...(expireTime && { expiresAt: timestampDate(expireTime) }),
+        ...(certificateSubject && { certificateSubject }),
       };
       const validator = new Validator();
       const known = scopes.every((scope) => scope >= Scope.READ && scope <= Scope.ADMIN);
@@ -44,7 +45,11 @@ export function keyService(
       validator.key(key, now());
       validator.done();
       const created = await keys.createKey(caller, key);
-      return create(CreateKeyResponseSchema, { key: toKey(created), secret });
+      return create(CreateKeyResponseSchema, {
+        key: toKey(created),
+        // Where a certificate is the credential, nobody gets to know the secret.
+        ...(!certificateSubject && { secret }),
+      });
     },
 
     async listKeys({ pageSize, pageToken }, caller) {
@@ -100,5 +105,6 @@ function toKey(key: Key): KeyMessage {
     ...(key.expiresAt && { expireTime: timestampFromDate(key.expiresAt) }),
     ...(key.revokedAt && { revokeTime: timestampFromDate(key.revokedAt) }),
     ...(key.lastUsedAt && { lastUseTime: timestampFromDate(key.lastUsedAt) }),
+    ...(key.certificateSubject && { certificateSubject: key.certificateSubject }),
   });
 }

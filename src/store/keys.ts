@@ -42,9 +42,20 @@ export class Keys implements KeyStore {
     return row !== undefined;
   }
 
+  async findCertificateKey(subject: string): Promise<Key | undefined> {
+    const row = await this.#database.query(undefined, (db) => ofSubject(db, subject));
+    return row && toKey(row);
+  }
+
   createKey(caller: Caller, key: NewKey): Promise<Key> {
     return this.#database.transaction(caller.signal, async (db) => {
       await requireProject(db, caller.project);
+      const { certificateSubject } = key;
+      const taken = certificateSubject && (await ofSubject(db, certificateSubject));
+      if (taken) {
+        const message = `key ${taken.id} of project ${taken.project} has this certificate subject: revoke it first`;
+        throw new PromptdError("refused", message);
+      }
       const row: Row = {
         id: key.id,
         project: caller.project,
@@ -56,6 +67,7 @@ export class Keys implements KeyStore {
         expires_at: key.expiresAt?.getTime() ?? null,
         revoked_at: null,
         last_used_at: null,
+        certificate_subject: certificateSubject ?? null,
       };
       await db.insertInto("keys").values(row).execute();
       await this.#record(db, caller, "key_created", row, key.name);
@@ -91,6 +103,10 @@ export class Keys implements KeyStore {
     return this.#change(caller, id, async (db, row) => {
       if (row.revoked_at !== null) {
         throw new PromptdError("refused", `key ${id} is revoked: create another one`);
+      }
+      if (row.certificate_subject !== null) {
+        const message = `key ${id} is a certificate's and has no secret: renew the certificate`;
+        throw new PromptdError("refused", message);
       }
       await this.#record(db, caller, "key_rotated", row, reason);
       return { ...row, secret_hash: secretHash };
@@ -143,6 +159,15 @@ export class Keys implements KeyStore {
   }
 }
 
+function ofSubject(db: Connection, subject: string): Promise<Row | undefined> {
+  return db
+    .selectFrom("keys")
+    .selectAll()
+    .where("certificate_subject", "=", subject)
+    .where("revoked_at", "is", null)
+    .executeTakeFirst();
+}
+
 function toKey(row: Row): Key {
   const { scopes, promptPatterns } = JSON.parse(row.grant) as Pick<
     Key,
@@ -159,5 +184,6 @@ function toKey(row: Row): Key {
     ...(row.expires_at !== null && { expiresAt: new Date(row.expires_at) }),
     ...(row.revoked_at !== null && { revokedAt: new Date(row.revoked_at) }),
     ...(row.last_used_at !== null && { lastUsedAt: new Date(row.last_used_at) }),
+    ...(row.certificate_subject !== null && { certificateSubject: row.certificate_subject }),
   };
 }

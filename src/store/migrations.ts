@@ -17,6 +17,7 @@ const MIGRATIONS: Record<string, (db: Kysely<Tables>, types: SchemaTypes) => Pro
   "0003_change_chain": chainHistory,
   "0004_change_origin": addChangeOrigin,
   "0005_label_policy": createLabelPolicy,
+  "0006_certificate_keys": addCertificateSubjects,
 };
 
 export const MIGRATION_TABLE = "promptd_migrations";
@@ -259,5 +260,20 @@ async function createLabelPolicy(db: Kysely<Tables>, { bytewiseText }: SchemaTyp
     .createIndex("pending_changes_by_project")
     .on("pending_changes")
     .columns(["project", "id"])
+    .execute();
+}
+
+async function addCertificateSubjects(
+  db: Kysely<Tables>,
+  { bytewiseText }: SchemaTypes,
+): Promise<void> {
+  await db.schema.alterTable("keys").addColumn("certificate_subject", bytewiseText).execute();
+  await db.schema
+    .createIndex("keys_by_certificate_subject")
+    .unique()
+    .on("keys")
+    .column("certificate_subject")
+    // A revoked key leaves its subject to another one.
+    .where(sql.ref("revoked_at"), "is", null)
     .execute();
 }

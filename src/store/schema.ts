@@ -134,6 +134,8 @@ interface KeysTable {
   expires_at: number | null;
   revoked_at: number | null;
   last_used_at: number | null;
+  /** In RFC 4514; of one key at a time that is not revoked. */
+  certificate_subject: string | null;
 }
 
 /** Protected labels. */

@@ -54,12 +54,29 @@ it("lists keys with their state, and never a secret", async () => {
   expect(made).toMatchObject({ name: "json", secret: expect.stringMatching(/^promptd_/) });
 });
 
+it("makes keys for certificates, which have no secret", async () => {
+  const args = ["keys", "create", "checkout", "--scope", "read"];
+  const subject = ["--certificate-subject", "CN=checkout,O=Acme"];
+  const made = await at(...args, ...subject);
+  expect(made).toMatchObject({ code: 0, err: "" });
+  expect(made.out).toMatch(/^key_\w+ \(checkout\) may read for CN=checkout,O=Acme\n$/);
+  const again = await at(...args, ...subject);
+  expect(again).toMatchObject({ code: 1, err: expect.stringContaining("revoke it first") });
+  const [id = ""] = made.out.split(" ");
+  expect(await at("keys", "rotate", id)).toMatchObject({ code: 1, out: "" });
+  expect((await at("keys", "list")).out).toMatch(/checkout .* never +CN=checkout,O=Acme\n/);
+  const other = await at(...args, "--certificate-subject", "CN=other", "--json");
+  expect(JSON.parse(other.out)).toMatchObject({ certificateSubject: "CN=other" });
+  expect(other.out).not.toContain("secret");
+});
+
 it.each([
   [["create", "k"], "required option '--scope"],
   [["create", "k", "--scope", "red"], "expected read, write, release, admin"],
   [["create", "k", "--scope", "read", "--expires", "tomorrow"], "expected a time such as"],
   [["create", "k", "--scope", "read", "--expires", "2000-01-01"], "expected a time in the future"],
   [["create", "", "--scope", "read"], "must not be empty"],
+  [["create", "k", "--scope", "read", "--certificate-subject", "CN = k"], "such as CN=checkout"],
 ])("keys %j is wrong usage", async (args, why) => {
   const { code, err } = await at("keys", ...args);
   expect(err).toContain(why);

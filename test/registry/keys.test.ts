@@ -4,6 +4,7 @@ import type { NewKey } from "../../src/core/ports.ts";
 import { Keys } from "../../src/store/keys.ts";
 import { Projects } from "../../src/store/projects.ts";
 import { Registry } from "../../src/store/registry.ts";
+import { failure } from "./fixtures.ts";
 import { describeOnBoth } from "./on-both.ts";
 
 const caller = { project: "default", actor: "tester", origin: "here" };
@@ -107,6 +108,32 @@ describeOnBoth("keys", (subject) => {
     });
     const nowhere = { project: "nowhere", actor: "tester" };
     await expect(keys.createKey(nowhere, newKey())).rejects.toMatchObject({ code: "not_found" });
+  });
+
+  it("of a certificate are found by its subject until they are revoked, one at a time", async () => {
+    const certificateSubject = "CN=checkout,O=S\\C3\\B6hne\\, Inc.";
+    const key = newKey({ certificateSubject });
+    expect(await keys.createKey(caller, key)).toMatchObject({ id: key.id, certificateSubject });
+    expect(await keys.findCertificateKey(certificateSubject)).toMatchObject({ id: key.id });
+    expect(await keys.findCertificateKey(certificateSubject.toLowerCase())).toBeUndefined();
+    await keys.createKey(caller, newKey());
+
+    await new Projects(subject.database, () => now).create(caller, "other");
+    const elsewhere = { project: "other", actor: "tester" };
+    const second = newKey({ certificateSubject });
+    expect(await failure(keys.createKey(elsewhere, second))).toMatchObject({
+      code: "refused",
+      message: `key ${key.id} of project default has this certificate subject: revoke it first`,
+    });
+    const rotated = await failure(keys.rotateKey(caller, key.id, hashSecret(newSecret()), ""));
+    expect(rotated).toMatchObject({ code: "refused", message: expect.stringContaining("renew") });
+
+    await keys.revokeKey(caller, key.id, "gone");
+    expect(await keys.findCertificateKey(certificateSubject)).toBeUndefined();
+    await keys.createKey(elsewhere, second);
+    expect(await keys.findCertificateKey(certificateSubject)).toMatchObject({ project: "other" });
+    const { items } = await keys.listKeys(caller, { size: 9 });
+    expect(items.find(({ id }) => id === key.id)).toMatchObject({ certificateSubject });
   });
 
   it("have their use written down", async () => {

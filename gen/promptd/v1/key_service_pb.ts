@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file promptd/v1/key_service.proto.
  */
 export const file_promptd_v1_key_service: GenFile = /*@__PURE__*/
-  fileDesc("Chxwcm9tcHRkL3YxL2tleV9zZXJ2aWNlLnByb3RvEgpwcm9tcHRkLnYxIsMCCgNLZXkSCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRIPCgdwcm9qZWN0GAMgASgJEiEKBnNjb3BlcxgEIAMoDjIRLnByb21wdGQudjEuU2NvcGUSFwoPcHJvbXB0X3BhdHRlcm5zGAUgAygJEg8KB2NyZWF0b3IYBiABKAkSLwoLY3JlYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2V4cGlyZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyZXZva2VfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoNbGFzdF91c2VfdGltZRgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAijQEKEENyZWF0ZUtleVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIhCgZzY29wZXMYAiADKA4yES5wcm9tcHRkLnYxLlNjb3BlEhcKD3Byb21wdF9wYXR0ZXJucxgDIAMoCRIvCgtleHBpcmVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiQQoRQ3JlYXRlS2V5UmVzcG9uc2USHAoDa2V5GAEgASgLMg8ucHJvbXB0ZC52MS5LZXkSDgoGc2VjcmV0GAIgASgJIjgKD0xpc3RLZXlzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKA0SEgoKcGFnZV90b2tlbhgCIAEoCSJKChBMaXN0S2V5c1Jlc3BvbnNlEh0KBGtleXMYASADKAsyDy5wcm9tcHRkLnYxLktleRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiLgoQUmV2b2tlS2V5UmVxdWVzdBIKCgJpZBgBIAEoCRIOCgZyZWFzb24YAiABKAkiMQoRUmV2b2tlS2V5UmVzcG9uc2USHAoDa2V5GAEgASgLMg8ucHJvbXB0ZC52MS5LZXkiLgoQUm90YXRlS2V5UmVxdWVzdBIKCgJpZBgBIAEoCRIOCgZyZWFzb24YAiABKAkiQQoRUm90YXRlS2V5UmVzcG9uc2USHAoDa2V5GAEgASgLMg8ucHJvbXB0ZC52MS5LZXkSDgoGc2VjcmV0GAIgASgJKmMKBVNjb3BlEhUKEVNDT1BFX1VOU1BFQ0lGSUVEEAASDgoKU0NPUEVfUkVBRBABEg8KC1NDT1BFX1dSSVRFEAISEQoNU0NPUEVfUkVMRUFTRRADEg8KC1NDT1BFX0FETUlOEAQytgIKCktleVNlcnZpY2USSAoJQ3JlYXRlS2V5EhwucHJvbXB0ZC52MS5DcmVhdGVLZXlSZXF1ZXN0Gh0ucHJvbXB0ZC52MS5DcmVhdGVLZXlSZXNwb25zZRJKCghMaXN0S2V5cxIbLnByb21wdGQudjEuTGlzdEtleXNSZXF1ZXN0GhwucHJvbXB0ZC52MS5MaXN0S2V5c1Jlc3BvbnNlIgOQAgESSAoJUmV2b2tlS2V5EhwucHJvbXB0ZC52MS5SZXZva2VLZXlSZXF1ZXN0Gh0ucHJvbXB0ZC52MS5SZXZva2VLZXlSZXNwb25zZRJICglSb3RhdGVLZXkSHC5wcm9tcHRkLnYxLlJvdGF0ZUtleVJlcXVlc3QaHS5wcm9tcHRkLnYxLlJvdGF0ZUtleVJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("Chxwcm9tcHRkL3YxL2tleV9zZXJ2aWNlLnByb3RvEgpwcm9tcHRkLnYxIuACCgNLZXkSCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRIPCgdwcm9qZWN0GAMgASgJEiEKBnNjb3BlcxgEIAMoDjIRLnByb21wdGQudjEuU2NvcGUSFwoPcHJvbXB0X3BhdHRlcm5zGAUgAygJEg8KB2NyZWF0b3IYBiABKAkSLwoLY3JlYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2V4cGlyZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyZXZva2VfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoNbGFzdF91c2VfdGltZRgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGwoTY2VydGlmaWNhdGVfc3ViamVjdBgLIAEoCSKqAQoQQ3JlYXRlS2V5UmVxdWVzdBIMCgRuYW1lGAEgASgJEiEKBnNjb3BlcxgCIAMoDjIRLnByb21wdGQudjEuU2NvcGUSFwoPcHJvbXB0X3BhdHRlcm5zGAMgAygJEi8KC2V4cGlyZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIbChNjZXJ0aWZpY2F0ZV9zdWJqZWN0GAUgASgJIkEKEUNyZWF0ZUtleVJlc3BvbnNlEhwKA2tleRgBIAEoCzIPLnByb21wdGQudjEuS2V5Eg4KBnNlY3JldBgCIAEoCSI4Cg9MaXN0S2V5c1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgNEhIKCnBhZ2VfdG9rZW4YAiABKAkiSgoQTGlzdEtleXNSZXNwb25zZRIdCgRrZXlzGAEgAygLMg8ucHJvbXB0ZC52MS5LZXkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIi4KEFJldm9rZUtleVJlcXVlc3QSCgoCaWQYASABKAkSDgoGcmVhc29uGAIgASgJIjEKEVJldm9rZUtleVJlc3BvbnNlEhwKA2tleRgBIAEoCzIPLnByb21wdGQudjEuS2V5Ii4KEFJvdGF0ZUtleVJlcXVlc3QSCgoCaWQYASABKAkSDgoGcmVhc29uGAIgASgJIkEKEVJvdGF0ZUtleVJlc3BvbnNlEhwKA2tleRgBIAEoCzIPLnByb21wdGQudjEuS2V5Eg4KBnNlY3JldBgCIAEoCSpjCgVTY29wZRIVChFTQ09QRV9VTlNQRUNJRklFRBAAEg4KClNDT1BFX1JFQUQQARIPCgtTQ09QRV9XUklURRACEhEKDVNDT1BFX1JFTEVBU0UQAxIPCgtTQ09QRV9BRE1JThAEMrYCCgpLZXlTZXJ2aWNlEkgKCUNyZWF0ZUtleRIcLnByb21wdGQudjEuQ3JlYXRlS2V5UmVxdWVzdBodLnByb21wdGQudjEuQ3JlYXRlS2V5UmVzcG9uc2USSgoITGlzdEtleXMSGy5wcm9tcHRkLnYxLkxpc3RLZXlzUmVxdWVzdBocLnByb21wdGQudjEuTGlzdEtleXNSZXNwb25zZSIDkAIBEkgKCVJldm9rZUtleRIcLnByb21wdGQudjEuUmV2b2tlS2V5UmVxdWVzdBodLnByb21wdGQudjEuUmV2b2tlS2V5UmVzcG9uc2USSAoJUm90YXRlS2V5EhwucHJvbXB0ZC52MS5Sb3RhdGVLZXlSZXF1ZXN0Gh0ucHJvbXB0ZC52MS5Sb3RhdGVLZXlSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * @generated from message promptd.v1.Key
@@ -82,6 +82,13 @@ export type Key = Message<"promptd.v1.Key"> & {
    * @generated from field: google.protobuf.Timestamp last_use_time = 10;
    */
   lastUseTime?: Timestamp | undefined;
+
+  /**
+   * The subject of the client certificates that are this key; empty: it has a secret.
+   *
+   * @generated from field: string certificate_subject = 11;
+   */
+  certificateSubject: string;
 };
 
 /**
@@ -122,6 +129,15 @@ export type CreateKeyRequest = Message<"promptd.v1.CreateKeyRequest"> & {
    * @generated from field: google.protobuf.Timestamp expire_time = 4;
    */
   expireTime?: Timestamp | undefined;
+
+  /**
+   * A subject such as `CN=checkout,O=Acme`, as `openssl x509 -noout -subject
+   * -nameopt RFC2253` prints it: RFC 4514, the order of attributes matters. At most
+   * 512 bytes, and of one key at a time that is not revoked.
+   *
+   * @generated from field: string certificate_subject = 5;
+   */
+  certificateSubject: string;
 };
 
 /**
@@ -141,7 +157,8 @@ export type CreateKeyResponse = Message<"promptd.v1.CreateKeyResponse"> & {
   key?: Key | undefined;
 
   /**
-   * `promptd_` and 256 random bits in base64url. It cannot be shown again.
+   * `promptd_` and 256 random bits in base64url. It cannot be shown again. Empty
+   * for a key with a certificate subject.
    *
    * @generated from field: string secret = 2;
    */
@@ -347,7 +364,8 @@ export const ScopeSchema: GenEnum<Scope> = /*@__PURE__*/
  * A key is sent as `authorization: Bearer <secret>`, as `x-api-key: <secret>`,
  * or as `authorization: Basic <base64 of id:secret>`. Until the first key is
  * made, everyone may do everything; from then on, also once all are revoked,
- * nobody without one.
+ * nobody without one. A key with a certificate subject has no secret: who presents
+ * a client certificate of that subject, and sends no key, is that key.
  *
  * @generated from service promptd.v1.KeyService
  */
@@ -383,7 +401,8 @@ export const KeyService: GenService<{
     output: typeof RevokeKeyResponseSchema;
   },
   /**
-   * Gives a key another secret; the old one is refused from now on.
+   * Gives a key another secret; the old one is refused from now on. A key with a
+   * certificate subject has none: FAILED_PRECONDITION.
    *
    * @generated from rpc promptd.v1.KeyService.RotateKey
    */
