@@ -40,6 +40,7 @@ import { openDatabase } from "./store/open.ts";
 import { Registry } from "./store/registry.ts";
 import { createLog } from "./telemetry/log.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
+import { Certificates } from "./tls/certificates.ts";
 
 /** A service that runs. */
 export interface Runtime {
@@ -62,23 +63,32 @@ export function databaseUrl({ databaseUrl: url, dataDir }: Settings): string {
   return url ?? `sqlite:${join(dataDir, "promptd.db")}`;
 }
 
-/** @throws invalid for settings that cannot hold together, unavailable for a database that cannot be opened */
+/**
+ * @throws invalid for settings that cannot hold together and files of certificates that cannot be used,
+ * unavailable for a database that cannot be opened
+ */
 export async function start(
   settings: Settings,
   log = createLog(settings.logLevel),
 ): Promise<Runtime> {
+  const certificates = await readCertificates(settings, log);
   const database = await openDatabase(databaseUrl(settings), {
     onFault: (message, err) => log.warn({ err }, message),
   });
   try {
-    return await serveOn(database, settings, log);
+    return await serveOn(database, settings, log, certificates);
   } catch (error) {
     await database.close();
     throw error;
   }
 }
 
-async function serveOn(database: Database, settings: Settings, log: Logger): Promise<Runtime> {
+async function serveOn(
+  database: Database,
+  settings: Settings,
+  log: Logger,
+  certificates: Certificates | undefined,
+): Promise<Runtime> {
   const migrations = await database.migrate();
   if (migrations.length > 0) log.info({ migrations }, "database migrated");
 
@@ -115,14 +125,20 @@ async function serveOn(database: Database, settings: Settings, log: Logger): Pro
   const grpc = grpcServer(served, calls, openCalls, log, {
     maxConnectionAgeMs: settings.maxConnectionAge,
     graceMs: settings.shutdownGrace,
+    tls: certificates?.tls,
   });
   const routes = connectListener(served, calls, openCalls, operations);
-  const http = httpServer(hostGuard(routes, { loopbackOnly: open && !settings.insecure }));
+  const guarded = hostGuard(routes, { loopbackOnly: open && !settings.insecure });
+  const http = httpServer(guarded, certificates?.tls);
 
   const grpcAddress = await listen("gRPC", grpc, settings.grpcListen);
   const httpAddress = await listen("HTTP", http, settings.httpListen).catch(async (error) => {
     await grpc.close(0);
     throw error;
+  });
+  certificates?.watch((tls) => {
+    grpc.renew(tls);
+    http.renew(tls);
   });
   log.info({ grpc: grpcAddress, http: httpAddress }, "serving");
   if (open) log.warn("there are no keys: everyone who reaches these addresses can change prompts");
@@ -132,6 +148,7 @@ async function serveOn(database: Database, settings: Settings, log: Logger): Pro
     services: served.map(({ service }) => service.typeName),
     async close() {
       serving = false;
+      certificates?.close();
       log.info("stopping");
       await Promise.all([grpc.close(settings.shutdownGrace), http.close(settings.shutdownGrace)]);
       openCalls.stop();
@@ -139,6 +156,16 @@ async function serveOn(database: Database, settings: Settings, log: Logger): Pro
       log.info("stopped");
     },
   };
+}
+
+async function readCertificates(
+  { tlsCert, tlsKey, tlsClientCa }: Settings,
+  log: Logger,
+): Promise<Certificates | undefined> {
+  if (tlsCert === undefined || tlsKey === undefined) return undefined;
+  const files = { PROMPTD_TLS_CERT: tlsCert, PROMPTD_TLS_KEY: tlsKey };
+  const clientCa = tlsClientCa === undefined ? {} : { PROMPTD_TLS_CLIENT_CA: tlsClientCa };
+  return Certificates.read({ ...files, ...clientCa }, log);
 }
 
 /** Nobody is asked for a key, so only this machine may ask, unless somebody decided otherwise. */

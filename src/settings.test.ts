@@ -57,6 +57,19 @@ describe("loadSettings", () => {
 });
 
 it.each([
+  [{ PROMPTD_TLS_CERT: "tls.crt" }, ""],
+  [{ PROMPTD_TLS_KEY: "tls.key" }, ""],
+  [{ PROMPTD_TLS_CLIENT_CA: "ca.crt" }, ", because PROMPTD_TLS_CLIENT_CA is set"],
+])("refuses the half of TLS that is %j", (env, because) => {
+  const description = `expected PROMPTD_TLS_CERT and PROMPTD_TLS_KEY together${because}`;
+  const { violations } = thrownBy(() => loadSettings(env)) as PromptdError;
+  expect(violations).toEqual([
+    { field: "PROMPTD_TLS_CERT", description },
+    { field: "PROMPTD_TLS_KEY", description },
+  ]);
+});
+
+it.each([
   ["postgres://promptd:s3cret@db:5432/promptd", "postgres://promptd:***@db:5432/promptd"],
   ["postgres://promptd:s3@cret@db/promptd", "postgres://promptd:***@db/promptd"],
   ["postgres://db/promptd?user=u&password=s3cret", "postgres://db/promptd?user=u&password=***"],

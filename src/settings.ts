@@ -4,7 +4,7 @@
  */
 
 import { z } from "zod";
-import { PromptdError } from "./core/errors.ts";
+import { PromptdError, type Violation } from "./core/errors.ts";
 
 /** Where a server listens; port 0 lets the system choose a free one. */
 export interface ListenAddress {
@@ -59,6 +59,8 @@ const flag = z
   .enum(["true", "false"], { error: "expected true or false" })
   .transform((text) => text === "true");
 
+const pemFile = z.string().min(1, "expected a file").optional();
+
 /** A setting: how it is written, what it means, and whether it may be shown. */
 interface Setting<Schema extends z.ZodType> {
   /** The environment variable; the flag is the same in lower case, without PROMPTD_. */
@@ -104,6 +106,23 @@ export const SETTINGS = {
     default: "127.0.0.1:8080",
     description:
       "Where Connect, gRPC-Web, /healthz, /readyz and /metrics are served, as HOST:PORT.",
+  }),
+  tlsCert: setting({
+    env: "PROMPTD_TLS_CERT",
+    schema: pemFile,
+    description:
+      "PEM file of the certificate that both ports show, with those between it and its CA behind it. Set: they speak TLS only.",
+  }),
+  tlsKey: setting({
+    env: "PROMPTD_TLS_KEY",
+    schema: pemFile,
+    description: "PEM file of the certificate's private key.",
+  }),
+  tlsClientCa: setting({
+    env: "PROMPTD_TLS_CLIENT_CA",
+    schema: pemFile,
+    description:
+      "PEM file of the CAs whose client certificates are let in. Set: both ports require one.",
   }),
   insecure: setting({
     env: "PROMPTD_INSECURE",
@@ -213,7 +232,7 @@ export function loadSettings(
   flags: Partial<Record<keyof Settings, string>> = {},
 ): Settings {
   const result: Record<string, unknown> = {};
-  const violations: { field: string; description: string }[] = [];
+  const violations: Violation[] = [];
   for (const [key, text] of Object.entries(settingTexts(env, flags))) {
     const { schema, env: field } = SETTINGS[key as keyof Settings];
     const parsed = schema.safeParse(text);
@@ -222,8 +241,18 @@ export function loadSettings(
       violations.push({ field, description: message });
     }
   }
+  violations.push(...halfTls(result));
   if (violations.length > 0) throw PromptdError.invalid(...violations);
   return Object.freeze(result) as Settings;
+}
+
+/** A certificate is nothing without its key, and client certificates are asked for within TLS. */
+function halfTls({ tlsCert, tlsKey, tlsClientCa }: Partial<Settings>): Violation[] {
+  const wanted = tlsCert ?? tlsKey ?? tlsClientCa;
+  if (wanted === undefined || (tlsCert !== undefined && tlsKey !== undefined)) return [];
+  const because = tlsClientCa === undefined ? "" : ", because PROMPTD_TLS_CLIENT_CA is set";
+  const description = `expected PROMPTD_TLS_CERT and PROMPTD_TLS_KEY together${because}`;
+  return ["PROMPTD_TLS_CERT", "PROMPTD_TLS_KEY"].map((field) => ({ field, description }));
 }
 
 /** The texts that `loadSettings` reads, by key; undefined where nothing is set. */

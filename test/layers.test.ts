@@ -18,9 +18,11 @@ const FORBIDDEN: [folder: string, imported: string][] = [
   ["src/store", "../rpc/convert.ts"],
   ["src/cache", "../store/registry.ts"],
   ["src/telemetry", "../http/routes.ts"],
+  ["src/tls", "../http/server.ts"],
   ["src/rpc", "../store/registry.ts"],
   ["src/rpc", "../runtime.ts"],
   ["src/http", "../rpc/connect.ts"],
+  ["src/http", "../tls/certificates.ts"],
   ["src/cli", "../core/resolver.ts"],
 ];
 

@@ -1,5 +1,6 @@
 /** What happens around every call, the same on each transport. */
 
+import type { X509Certificate } from "node:crypto";
 import {
   type DescMethodUnary,
   type DescService,
@@ -14,7 +15,7 @@ import { PromptdError } from "../core/errors.ts";
 import type { Gate, KeyScope } from "../core/keys.ts";
 import type { Caller } from "../core/ports.ts";
 import type { CallLimits } from "./call-limits.ts";
-import { credentialOf, type Header, projectOf } from "./credentials.ts";
+import { certificateCredential, credentialOf, type Header, projectOf } from "./credentials.ts";
 import { type Permissions, requireScope } from "./permissions.ts";
 import "./text-encoding.ts";
 import { type Status, toCode, toStatus } from "./status.ts";
@@ -76,6 +77,8 @@ export interface Arrival {
   header: Header;
   /** The peer's IP address, undefined once it is gone. */
   readonly origin: string | undefined;
+  /** The client's, where TLS asked for one and checked it. Read out when it is looked at. */
+  readonly certificate: X509Certificate | undefined;
   /** Aborted when the caller is gone or its deadline has passed. */
   readonly signal: AbortSignal;
 }
@@ -168,7 +171,9 @@ export class Calls {
 
   async #admit(arrival: Arrival, origin: string | undefined): Promise<Caller> {
     const { header } = arrival;
-    const admitted = await this.#gate.admit(credentialOf(header), projectOf(header));
+    // A key in the headers wins, also a wrong one.
+    const credential = credentialOf(header) ?? certificateCredential(arrival.certificate);
+    const admitted = await this.#gate.admit(credential, projectOf(header));
     return {
       ...admitted,
       origin,

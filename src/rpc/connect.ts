@@ -1,6 +1,8 @@
 /** Connect, gRPC-Web and JSON over HTTP/1.1, on connect-node. */
 
+import type { X509Certificate } from "node:crypto";
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
+import { TLSSocket } from "node:tls";
 import type { DescMethodUnary, DescService, Message } from "@bufbuild/protobuf";
 import {
   Code,
@@ -118,6 +120,12 @@ class ConnectArrival implements Arrival {
 
   get origin(): string | undefined {
     return originOf(this.#context.values.get(REQUEST)?.socket.remoteAddress);
+  }
+
+  get certificate(): X509Certificate | undefined {
+    const socket = this.#context.values.get(REQUEST)?.socket;
+    if (!(socket instanceof TLSSocket && socket.authorized)) return undefined;
+    return socket.getPeerX509Certificate();
   }
 
   get signal(): AbortSignal {

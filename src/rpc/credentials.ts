@@ -1,3 +1,5 @@
+import type { X509Certificate } from "node:crypto";
+import { certificateSubject } from "../core/certificate-subject.ts";
 import { PromptdError } from "../core/errors.ts";
 import type { Credential } from "../core/keys.ts";
 
@@ -28,6 +30,15 @@ export function credentialOf(header: Header): Credential | undefined {
   }
   const expected = "expected `authorization: Bearer SECRET`, or Basic with ID:SECRET";
   throw new PromptdError("unauthenticated", expected);
+}
+
+/** A client's certificate as a credential; one without a subject is none. */
+export function certificateCredential(
+  certificate: X509Certificate | undefined,
+): Credential | undefined {
+  // An empty subject is undefined, whatever its type says.
+  const subject = certificate?.subject;
+  return subject ? { certificateSubject: certificateSubject(subject) } : undefined;
 }
 
 /** The project that the caller names, in place of its key's. */

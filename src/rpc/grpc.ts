@@ -1,6 +1,8 @@
 /** gRPC over HTTP/2, on @grpc/grpc-js. */
 
+import { X509Certificate } from "node:crypto";
 import { constants, type ServerHttp2Stream } from "node:http2";
+import type { PeerCertificate, TlsOptions } from "node:tls";
 import { type DescFile, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import {
@@ -18,6 +20,7 @@ import {
 import type { PackageDefinition } from "@grpc/proto-loader";
 import { ReflectionService } from "@grpc/reflection";
 import { HealthImplementation } from "grpc-health-check";
+import { LRUCache } from "lru-cache";
 import type { Logger } from "pino";
 import { BadRequestSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { Health } from "../../gen/grpc/health/v1/health_pb.ts";
@@ -38,6 +41,8 @@ import { statusDetails } from "./status.ts";
 export interface GrpcServer {
   /** Binds and serves; answers with the port, which matters where 0 was asked for. */
   listen(host: string, port: number): Promise<number>;
+  /** Shows new connections other certificates. Only for a server that was made with some. */
+  renew(tls: TlsOptions): void;
   /**
    * Tells health checks NOT_SERVING, takes no new calls, lets those in flight
    * end, and cuts them off after `graceMs`.
@@ -57,7 +62,7 @@ export function grpcServer(
   calls: Calls,
   openCalls: OpenCalls,
   log: Logger,
-  options: { maxConnectionAgeMs: number; graceMs: number },
+  options: { maxConnectionAgeMs: number; graceMs: number; tls?: TlsOptions | undefined },
 ): GrpcServer {
   setLogger({
     error: (message) => log.warn(String(message)),
@@ -121,14 +126,17 @@ export function grpcServer(
   health.addToServer(server);
   new ReflectionService(packageDefinition(served)).addToServer(server);
 
+  const secure = options.tls && new TlsCredentials(options.tls);
+  const credentials = secure ?? ServerCredentials.createInsecure();
   return {
     listen: (host, port) =>
       new Promise((resolve, reject) => {
         const authority = `${host.includes(":") ? `[${host}]` : host}:${port}`;
-        server.bindAsync(authority, ServerCredentials.createInsecure(), (error, bound) =>
+        server.bindAsync(authority, credentials, (error, bound) =>
           error === null ? resolve(bound) : reject(error),
         );
       }),
+    renew: (tls) => secure?.renew(tls),
     close: (graceMs) =>
       new Promise((resolve) => {
         for (const name of names) health.setStatus(name, "NOT_SERVING");
@@ -174,6 +182,21 @@ class BoundedStreams {
   }
 }
 
+/** Certificates that can be replaced while the server runs. What grpc-js has for that reads files itself, unchecked. */
+class TlsCredentials extends ServerCredentials {
+  constructor(tls: TlsOptions) {
+    super(tls, tls);
+  }
+
+  renew(tls: TlsOptions): void {
+    this.updateSecureContextOptions(tls);
+  }
+
+  override _equals(other: ServerCredentials): boolean {
+    return other === this;
+  }
+}
+
 /** Makes an abort signal only for a method that looks at it. */
 class GrpcArrival implements Arrival {
   readonly #call: ServerUnaryCall<Message, Message | Uint8Array>;
@@ -193,6 +216,11 @@ class GrpcArrival implements Arrival {
     return originOf(/^(.+):\d+$/.exec(this.#call.getPeer())?.[1]);
   }
 
+  get certificate(): X509Certificate | undefined {
+    const { sslPeerCertificate } = this.#call.getAuthContext();
+    return sslPeerCertificate && parsed(sslPeerCertificate);
+  }
+
   get signal(): AbortSignal {
     if (this.#signal === undefined) {
       const controller = new AbortController();
@@ -208,6 +236,17 @@ class GrpcArrival implements Arrival {
     const late = Number(this.#call.getDeadline()) <= Date.now();
     return late ? new PromptdError("deadline", DEADLINE_PASSED) : undefined;
   }
+}
+
+/** By fingerprint: a client shows the same one on each call, and parsing takes 0.1 ms. */
+const certificates = new LRUCache<string, X509Certificate>({ max: 1000 });
+
+function parsed({ fingerprint256, raw }: PeerCertificate): X509Certificate {
+  const known = certificates.get(fingerprint256);
+  if (known !== undefined) return known;
+  const certificate = new X509Certificate(raw);
+  certificates.set(fingerprint256, certificate);
+  return certificate;
 }
 
 function serviceError(thrown: unknown) {

@@ -5,6 +5,7 @@
  */
 
 import { execFile } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { promisify } from "node:util";
 import { fromJson, toJson } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
@@ -24,8 +25,15 @@ export interface NeutralClient {
   close(): void;
 }
 
+/** PEM files for TLS: what the client trusts, and what it shows where the server asks. */
+export interface ClientTls {
+  ca: string;
+  cert?: string;
+  key?: string;
+}
+
 /** @grpc/proto-loader and grpc-js, from the files in proto/ and nothing else. */
-export function protoLoaderClient(port: number): NeutralClient {
+export function protoLoaderClient(port: number, tls?: ClientTls): NeutralClient {
   const definition = loadSync("promptd/v1/prompt_service.proto", {
     includeDirs: ["proto"],
     enums: String,
@@ -35,7 +43,10 @@ export function protoLoaderClient(port: number): NeutralClient {
   const packages = grpc.loadPackageDefinition(definition) as unknown as {
     promptd: { v1: { PromptService: grpc.ServiceClientConstructor } };
   };
-  const credentials = grpc.credentials.createInsecure();
+  const pem = tls && read(tls);
+  const credentials = pem
+    ? grpc.credentials.createSsl(pem.ca, pem.key, pem.cert)
+    : grpc.credentials.createInsecure();
   const client = new packages.promptd.v1.PromptService(`127.0.0.1:${port}`, credentials);
   return {
     name: "@grpc/proto-loader",
@@ -58,20 +69,25 @@ type UnaryCall = (
 ) => void;
 
 /** The program curl, with JSON. */
-export function curlClient(port: number): NeutralClient {
+export function curlClient(port: number, tls?: ClientTls): NeutralClient {
+  const { ca, cert, key } = tls ?? {};
+  const options = Object.entries({ cacert: ca, cert, key }).flatMap(([name, file]) =>
+    file === undefined ? [] : [`--${name}`, file],
+  );
   return {
     name: "curl",
     async call(method, request) {
       const path = `promptd.v1.PromptService/${method[0]?.toUpperCase()}${method.slice(1)}`;
       const { stdout } = await promisify(execFile)("curl", [
         "--silent",
+        ...options,
         "--header",
         "content-type: application/json",
         "--data-binary",
         JSON.stringify(request),
         "--write-out",
         "\n%{http_code}",
-        `http://127.0.0.1:${port}/${path}`,
+        `${baseUrlOf(port, tls)}/${path}`,
       ]);
       const end = stdout.lastIndexOf("\n");
       const body = JSON.parse(stdout.slice(0, end)) as Json;
@@ -82,14 +98,31 @@ export function curlClient(port: number): NeutralClient {
   };
 }
 
-export function connectClient(port: number): NeutralClient {
-  const baseUrl = `http://127.0.0.1:${port}`;
-  return generated("Connect", createConnectTransport({ baseUrl, httpVersion: "1.1" }));
+export function connectClient(port: number, tls?: ClientTls): NeutralClient {
+  const baseUrl = baseUrlOf(port, tls);
+  const nodeOptions = tls && read(tls);
+  return generated(
+    "Connect",
+    createConnectTransport({ baseUrl, httpVersion: "1.1", ...(nodeOptions && { nodeOptions }) }),
+  );
 }
 
 export function grpcWebClient(port: number): NeutralClient {
   const baseUrl = `http://127.0.0.1:${port}`;
   return generated("gRPC-Web", createGrpcWebTransport({ baseUrl, httpVersion: "1.1" }));
+}
+
+function baseUrlOf(port: number, tls: ClientTls | undefined): string {
+  return `${tls === undefined ? "http" : "https"}://127.0.0.1:${port}`;
+}
+
+/** The same, with what the files hold. */
+export function read({ ca, cert, key }: ClientTls) {
+  return {
+    ca: readFileSync(ca),
+    ...(cert !== undefined && { cert: readFileSync(cert) }),
+    ...(key !== undefined && { key: readFileSync(key) }),
+  };
 }
 
 function generated(name: string, transport: Transport): NeutralClient {
