@@ -44,7 +44,9 @@ are read and checked once, at start: a wrong one stops the start and says what w
 ${rows.join("\n")}
 
 The commands that call a running service read \`PROMPTD_ADDRESS\` (default \`127.0.0.1:50051\`), also
-given as \`--address\`, and \`PROMPTD_API_KEY\`, the secret of the key to call with.
+given as \`--address\`, and \`PROMPTD_API_KEY\`, the secret of the key to call with. For TLS they read
+\`PROMPTD_CA_CERT\`, \`PROMPTD_CLIENT_CERT\` and \`PROMPTD_CLIENT_KEY\`, also given as \`--ca-cert\`,
+\`--client-cert\` and \`--client-key\`.
 `;
 }
 

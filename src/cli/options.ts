@@ -15,6 +15,9 @@ export interface ServiceOptions {
   /** Milliseconds. */
   timeout: number;
   json?: boolean;
+  caCert?: string;
+  clientCert?: string;
+  clientKey?: string;
 }
 
 /** Adds how to reach the service, and `--json`. */
@@ -27,10 +30,19 @@ export function withServiceOptions(command: Command): Command {
         .default(10_000, "10s")
         .argParser(duration),
     )
+    .option(
+      "--ca-cert <file>",
+      "PEM file of the CA that signed the service's certificate (default: $PROMPTD_CA_CERT or the public CAs)",
+    )
+    .option(
+      "--client-cert <file>",
+      "PEM file of a certificate to show (default: $PROMPTD_CLIENT_CERT)",
+    )
+    .option("--client-key <file>", "PEM file of its private key (default: $PROMPTD_CLIENT_KEY)")
     .option("--json", "print one JSON document, for programs");
 }
 
-/** @throws WrongUsage for an address in the environment that is none */
+/** @throws WrongUsage for an address in the environment that is none, and half a client certificate */
 export function connectionOf(options: ServiceOptions, { env }: Terminal): Connection {
   const fromEnv = env.PROMPTD_ADDRESS || DEFAULT_ADDRESS;
   if (options.address === undefined && !isAddress(fromEnv)) {
@@ -38,7 +50,17 @@ export function connectionOf(options: ServiceOptions, { env }: Terminal): Connec
     throw new WrongUsage(PromptdError.invalid(violation));
   }
   const apiKey = env.PROMPTD_API_KEY || undefined;
-  return { address: options.address ?? fromEnv, timeoutMs: options.timeout, apiKey };
+  const tls = {
+    caCert: options.caCert ?? (env.PROMPTD_CA_CERT || undefined),
+    clientCert: options.clientCert ?? (env.PROMPTD_CLIENT_CERT || undefined),
+    clientKey: options.clientKey ?? (env.PROMPTD_CLIENT_KEY || undefined),
+  };
+  if ((tls.clientCert === undefined) !== (tls.clientKey === undefined)) {
+    const field = tls.clientCert === undefined ? "--client-cert" : "--client-key";
+    const description = "a certificate and its key are given together";
+    throw new WrongUsage(PromptdError.invalid({ field, description }));
+  }
+  return { address: options.address ?? fromEnv, timeoutMs: options.timeout, apiKey, tls };
 }
 
 /** Which version is meant. */

@@ -16,6 +16,7 @@ import { PolicyService } from "../../gen/promptd/v1/policy_service_pb.ts";
 import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import "../rpc/text-encoding.ts";
 import { type ErrorCode, PromptdError } from "../core/errors.ts";
+import { type ClientTlsFiles, readClientTls, tlsFault } from "./client-tls.ts";
 
 /** Where the service is, and how long a call may take. */
 export interface Connection {
@@ -24,6 +25,8 @@ export interface Connection {
   timeoutMs: number;
   /** The secret of a key, from the environment only: arguments can be seen by every user of a machine. */
   apiKey?: string | undefined;
+  /** With a certificate among them, HOST:PORT is https. */
+  tls: ClientTlsFiles;
 }
 
 /** Clients whose calls fail with a PromptdError. */
@@ -35,11 +38,13 @@ export interface Service {
 
 /** Connects, does the work, and disconnects. */
 export async function withService<Result>(
-  { address, timeoutMs, apiKey }: Connection,
+  { address, timeoutMs, apiKey, tls }: Connection,
   work: (service: Service) => Promise<Result>,
 ): Promise<Result> {
-  const baseUrl = /^https?:\/\//.test(address) ? address : `http://${address}`;
-  const sessionManager = new Http2SessionManager(baseUrl);
+  const scheme = tls.caCert || tls.clientCert ? "https" : "http";
+  const baseUrl = /^https?:\/\//.test(address) ? address : `${scheme}://${address}`;
+  const secure = baseUrl.startsWith("https:") ? await readClientTls(tls) : undefined;
+  const sessionManager = new Http2SessionManager(baseUrl, undefined, secure);
   const transport = createGrpcTransport({
     baseUrl,
     sessionManager,
@@ -88,6 +93,13 @@ function fromWire(error: ConnectError, address: string): PromptdError {
     .map(({ field, description }) => ({ field, description }));
   if (code === Code.DeadlineExceeded) {
     return new PromptdError("deadline", `no answer from ${address} in time; see --timeout`);
+  }
+  const fault = cause && tlsFault(cause);
+  if (fault) return new PromptdError("unavailable", `no promptd at ${address}: ${fault}`);
+  if (code === Code.Canceled && rawMessage.startsWith("http/2 stream closed")) {
+    const advice =
+      "does it speak TLS (--ca-cert), or know another CA than that of your --client-cert?";
+    return new PromptdError("unavailable", `${address} broke the connection off; ${advice}`);
   }
   // Only this side knows of a broken connection; what the service says has no cause here.
   if (code === Code.Unavailable && cause !== undefined) {

@@ -22,22 +22,22 @@ export interface CertificatePair {
 /** Who signs certificates. */
 export interface Authority extends CertificatePair {
   /** @param subject with a slash before each attribute, as openssl takes it: `/O=Acme/CN=checkout` */
-  issue(name: string, subject: string, options?: { days?: number }): CertificatePair;
+  issue(name: string, subject: string, options?: { names?: string }): CertificatePair;
 }
 
-/** A certificate authority with its files in a folder. Its certificates are for this machine. */
+/** A certificate authority with its files in a folder. Its certificates are for this machine, unless told otherwise. */
 export function newAuthority(folder: string, name = "ca"): Authority {
   const pair = pairOf(folder, name);
   openssl("req", "-x509", ...newKey(pair.key), "-subj", `/CN=${name}`, "-out", pair.cert);
   return {
     ...pair,
-    issue(leaf, subject, { days = 90 } = {}) {
+    issue(leaf, subject, { names = "DNS:localhost,IP:127.0.0.1" } = {}) {
       const issued = pairOf(folder, leaf);
       const [request, extensions] = [join(folder, "request.pem"), join(folder, "extensions")];
-      writeFileSync(extensions, "subjectAltName=DNS:localhost,IP:127.0.0.1\n");
+      writeFileSync(extensions, `subjectAltName=${names}\n`);
       const form = ["-utf8", "-multivalue-rdn", "-subj", subject];
       openssl("req", "-new", ...newKey(issued.key), ...form, "-out", request);
-      const by = ["-CA", pair.cert, "-CAkey", pair.key, "-CAcreateserial", "-days", String(days)];
+      const by = ["-CA", pair.cert, "-CAkey", pair.key, "-CAcreateserial", "-days", "90"];
       openssl("x509", "-req", "-in", request, ...by, "-extfile", extensions, "-out", issued.cert);
       return issued;
     },
