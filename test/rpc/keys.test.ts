@@ -374,12 +374,29 @@ describe("keys", () => {
     expect(changes[0]).toMatchObject({ reason: "gone", grant });
   });
 
+  it("for a certificate are made without a secret, one for each subject", async () => {
+    const subject = `CN=${"a".repeat(509)}`;
+    const request = { name: "k", scopes: [1], certificateSubject: subject };
+    const transport = createGrpcTransport({ baseUrl: `http://127.0.0.1:${service.grpcPort}` });
+    const ask = (method: string, body: JsonValue) =>
+      call(transport, KeyService, method, bearer("every scope"), body);
+    const made = (await ask("createKey", request)).answer as { key: { id: string } };
+    expect(made).toEqual({ key: expect.objectContaining({ certificateSubject: subject }) });
+    expect((await ask("createKey", request)).code).toBe("FailedPrecondition");
+    const { id } = made.key;
+    expect((await ask("rotateKey", { id })).code).toBe("FailedPrecondition");
+    expect((await ask("revokeKey", { id })).code).toBe("OK");
+    expect((await ask("createKey", request)).code).toBe("OK");
+  });
+
   it.each<[string, JsonValue]>([
     ["a name", { scopes: [1] }],
     ["a scope", { name: "k" }],
     ["a known scope", { name: "k", scopes: [9] }],
     ["an end in the future", { name: "k", scopes: [1], expireTime: "2000-01-01T00:00:00Z" }],
     ["a star at the end", { name: "k", scopes: [1], promptPatterns: ["a*b"] }],
+    ["a subject as openssl has it", { name: "k", scopes: [1], certificateSubject: "CN = a" }],
+    ["a short subject", { name: "k", scopes: [1], certificateSubject: `CN=${"a".repeat(510)}` }],
   ])("must have %s", async (_, request) => {
     const { code } = await seen(KeyService, "createKey", bearer("every scope"), request);
     expect(code).toBe("InvalidArgument");
