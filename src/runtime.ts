@@ -11,10 +11,8 @@ import { PromptService } from "../gen/promptd/v1/prompt_service_pb.ts";
 import { memoryCache } from "./cache/memory.ts";
 import { PromptdError } from "./core/errors.ts";
 import { Gate } from "./core/keys.ts";
-import { requireValidVersion } from "./core/new-version.ts";
-import type { PromptSource } from "./core/ports.ts";
-import { LATEST_LABEL, type Pointer } from "./core/prompt.ts";
 import { type Answer, Resolver } from "./core/resolver.ts";
+import { allowOrigins } from "./http/cors.ts";
 import { hostGuard } from "./http/host-guard.ts";
 import { operationRoutes } from "./http/routes.ts";
 import { httpServer } from "./http/server.ts";
@@ -24,6 +22,7 @@ import { changeService } from "./rpc/change-service.ts";
 import { connectListener } from "./rpc/connect.ts";
 import { grpcServer } from "./rpc/grpc.ts";
 import { keyService } from "./rpc/key-service.ts";
+import { keyedPath } from "./rpc/keyed-path.ts";
 import { OpenCalls } from "./rpc/open-calls.ts";
 import {
   CHANGE_PERMISSIONS,
@@ -33,6 +32,7 @@ import {
 } from "./rpc/permissions.ts";
 import { policyService } from "./rpc/policy-service.ts";
 import { promptService } from "./rpc/prompt-service.ts";
+import { seed } from "./seed.ts";
 import type { ListenAddress, Settings } from "./settings.ts";
 import type { Database } from "./store/database.ts";
 import { Keys } from "./store/keys.ts";
@@ -52,9 +52,6 @@ export interface Runtime {
   /** Stops taking calls, lets those in flight end within the grace, and lets go of everything. */
   close(): Promise<void>;
 }
-
-/** Who acts when the service itself does. */
-const SYSTEM = { project: "default", actor: "promptd", origin: "promptd" };
 
 const DEPENDENCY_TIMEOUT_MS = 1000;
 
@@ -126,9 +123,13 @@ async function serveOn(
     maxConnectionAgeMs: settings.maxConnectionAge,
     graceMs: settings.shutdownGrace,
     tls: certificates?.tls,
+    openReflection: withoutKey(settings, settings.grpcListen, "reflection"),
   });
-  const routes = connectListener(served, calls, openCalls, operations);
-  const guarded = hostGuard(routes, { loopbackOnly: open && !settings.insecure });
+  const openMetrics = withoutKey(settings, settings.httpListen, "metrics");
+  const plain = openMetrics ? operations : keyedPath("/metrics", operations, calls);
+  const routes = connectListener(served, calls, openCalls, plain);
+  const shared = allowOrigins(settings.corsOrigins ?? [], routes);
+  const guarded = hostGuard(shared, { loopbackOnly: open && !settings.insecure });
   const http = httpServer(guarded, certificates?.tls);
 
   const grpcAddress = await listen("gRPC", grpc, settings.grpcListen);
@@ -168,6 +169,15 @@ async function readCertificates(
   return Certificates.read({ ...files, ...clientCa }, log);
 }
 
+function isLoopback({ host }: ListenAddress): boolean {
+  return /^(127\.\d+\.\d+\.\d+|::1|localhost)$/.test(host);
+}
+
+/** Whether something is answered on an address without a key. */
+function withoutKey({ keyless }: Settings, address: ListenAddress, what: string): boolean {
+  return isLoopback(address) || keyless?.includes(what) === true;
+}
+
 /** Nobody is asked for a key, so only this machine may ask, unless somebody decided otherwise. */
 function refuseOpenDoor({ grpcListen, httpListen, insecure }: Settings): void {
   if (insecure) return;
@@ -176,50 +186,9 @@ function refuseOpenDoor({ grpcListen, httpListen, insecure }: Settings): void {
     "make a key with `promptd keys create`, use 127.0.0.1, or set PROMPTD_INSECURE=true if the network keeps others away";
   const open = { PROMPTD_GRPC_LISTEN: grpcListen, PROMPTD_HTTP_LISTEN: httpListen };
   const violations = Object.entries(open)
-    .filter(([, { host }]) => !/^(127\.\d+\.\d+\.\d+|::1|localhost)$/.test(host))
+    .filter(([, address]) => !isLoopback(address))
     .map(([field]) => ({ field, description }));
   if (violations.length > 0) throw PromptdError.invalid(...violations);
-}
-
-/**
- * Puts the prompts of a folder into a registry that has none. Into one that has,
- * it puts nothing, and tells what is not there: a start may have been cut off.
- */
-async function seed(registry: PromptSource, folder: string, log: Logger): Promise<void> {
-  // Loaded when they are needed: they bring a YAML parser.
-  const { importFolder } = await import("./files/import.ts");
-  const { scanFolder } = await import("./files/scan.ts");
-  const { items } = await registry.listPrompts(SYSTEM, {}, { size: 1 });
-  if (items.length > 0) {
-    const { files } = await scanFolder(folder);
-    const found = await Promise.all(files.map(({ name }) => newestVersion(registry, name)));
-    const missing = found.filter((pointer) => pointer === undefined).length;
-    const advice =
-      "the registry has prompts, so it is not seeded; `promptd import` brings the rest";
-    if (missing > 0) log.warn({ folder, missing }, advice);
-    return;
-  }
-  const { files, stopped } = await importFolder(folder, {
-    newest: (name) => newestVersion(registry, name),
-    create: async (version) => {
-      requireValidVersion(version);
-      return registry.createVersion(SYSTEM, version);
-    },
-  });
-  if (stopped !== undefined) throw stopped;
-  for (const file of files) {
-    if (file.outcome === "refused") log.warn({ file: file.path, why: file.why }, "not seeded");
-  }
-  log.info({ folder, files: files.length }, "seeded an empty registry");
-}
-
-async function newestVersion(registry: PromptSource, name: string): Promise<Pointer | undefined> {
-  try {
-    return await registry.find(SYSTEM, name, { label: LATEST_LABEL });
-  } catch (thrown) {
-    if (PromptdError.from(thrown).code === "not_found") return undefined;
-    throw thrown;
-  }
 }
 
 async function reachable(database: Database): Promise<"ok" | string> {

@@ -46,6 +46,10 @@ describe("loadSettings", () => {
       PROMPTD_LOG_LEVEL: "loud",
       PROMPTD_INSECURE: "yes",
       PROMPTD_DATABASE_URL: "mysql://host/db",
+      PROMPTD_KEYLESS: "metrics,traces",
+      PROMPTD_CORS_ORIGINS: "https://app.example.com/",
+      PROMPTD_KEY_RATE: "0",
+      PROMPTD_MAX_QUEUED_CALLS: "many",
     };
     const thrown = thrownBy(() => loadSettings(wrong));
     expect(thrown).toBeInstanceOf(PromptdError);

@@ -61,6 +61,20 @@ const flag = z
 
 const pemFile = z.string().min(1, "expected a file").optional();
 
+/** Texts between commas, each of which must be as expected. */
+const list = (isItem: (text: string) => boolean, expected: string) =>
+  z.string().transform((text, context): readonly string[] => {
+    const items = text.split(",").map((item) => item.trim());
+    if (items.every(isItem)) return items;
+    context.addIssue(`expected ${expected}`);
+    return z.NEVER;
+  });
+
+/** A page's origin as a browser sends it. */
+function isOrigin(text: string): boolean {
+  return /^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text;
+}
+
 /** A setting: how it is written, what it means, and whether it may be shown. */
 interface Setting<Schema extends z.ZodType> {
   /** The environment variable; the flag is the same in lower case, without PROMPTD_. */
@@ -130,6 +144,21 @@ export const SETTINGS = {
     default: "false",
     description:
       "While there are no keys, allows addresses that are not loopback: everyone who reaches them can change prompts.",
+  }),
+  keyless: setting({
+    env: "PROMPTD_KEYLESS",
+    schema: list(
+      (text) => text === "metrics" || text === "reflection",
+      "metrics, reflection, or both with a comma",
+    ).optional(),
+    description:
+      "What off loopback is answered without a key too: `metrics`, gRPC server `reflection`, or both with a comma.",
+  }),
+  corsOrigins: setting({
+    env: "PROMPTD_CORS_ORIGINS",
+    schema: list(isOrigin, "origins such as https://app.example.com, with commas").optional(),
+    description:
+      "Origins whose pages may call from a browser, with commas: `https://app.example.com`. Unset: none.",
   }),
   dataDir: setting({
     env: "PROMPTD_DATA_DIR",

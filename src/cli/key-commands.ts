@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { Option } from "commander";
-import { KEY_SCOPES } from "../core/keys.ts";
+import { DEFAULT_PROJECT, KEY_SCOPES } from "../core/keys.ts";
 import type { Lazily } from "./action.ts";
 import { repeatable, time } from "./options.ts";
 import { DATABASE, withSettingOptions } from "./setting-options.ts";
@@ -16,7 +16,7 @@ export function addKeyCommands(program: Command, lazily: Lazily): void {
   const on = (command: Command) =>
     withSettingOptions(
       command
-        .option("--project <project>", "the project that the key is of", "default")
+        .option("--project <project>", "the project that the key is of", DEFAULT_PROJECT)
         .option("--json", "print one JSON document, for programs"),
       DATABASE,
     );

@@ -63,9 +63,12 @@ export function allowsPrompt(patterns: readonly string[] | undefined, name: stri
 /** The actor where nobody needs a key. */
 export const ANONYMOUS = "anonymous";
 
+/** The project that is there from the start, and the operator's where there are more. */
+export const DEFAULT_PROJECT = "default";
+
 /** Who calls then. */
 const ANYBODY = {
-  project: "default",
+  project: DEFAULT_PROJECT,
   actor: ANONYMOUS,
   scopes: KEY_SCOPES as readonly KeyScope[],
 };

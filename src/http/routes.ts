@@ -10,12 +10,16 @@ export interface Operations {
   metrics(): Promise<{ contentType: string; text: string }>;
 }
 
+export const OPERATION_PATHS = ["/healthz", "/readyz", "/metrics"] as const;
+
+type OperationPath = (typeof OPERATION_PATHS)[number];
+
 /**
  * The routes for operators: `/healthz` (the process lives), `/readyz` (it takes
  * calls; 503 and what is wrong otherwise) and `/metrics`.
  */
 export function operationRoutes(operations: Operations): RequestListener {
-  const routes: Record<string, (response: ServerResponse) => Promise<void> | void> = {
+  const routes: Record<OperationPath, (response: ServerResponse) => Promise<void> | void> = {
     "/healthz": (response) => send(response, 200, { status: "ok" }),
     "/readyz": async (response) => {
       const dependencies = await operations.dependencies();
@@ -30,7 +34,8 @@ export function operationRoutes(operations: Operations): RequestListener {
     },
   };
   return (request, response) => {
-    const route = routes[pathOf(request)];
+    const path = pathOf(request);
+    const route = isOperationPath(path) ? routes[path] : undefined;
     if (route === undefined) {
       send(response, 404, {
         error: "no such path; the RPCs are POST /promptd.v1.<Service>/<Method>",
@@ -44,6 +49,10 @@ export function operationRoutes(operations: Operations): RequestListener {
       );
     }
   };
+}
+
+function isOperationPath(path: string): path is OperationPath {
+  return (OPERATION_PATHS as readonly string[]).includes(path);
 }
 
 function pathOf({ url = "/" }: IncomingMessage): string {

@@ -154,9 +154,8 @@ export class Calls {
     const call: Call = { desc, transport, request, arrival, origin, started };
     try {
       const response = await this.#limits.run(arrival, async () => {
-        const caller = await this.#admit(arrival, origin);
+        const caller = await this.#caller(arrival, origin);
         call.caller = caller;
-        this.#limits.spend(caller.actor);
         requireScope(caller, scope);
         return method(request, caller);
       });
@@ -169,11 +168,21 @@ export class Calls {
     }
   }
 
-  async #admit(arrival: Arrival, origin: string | undefined): Promise<Caller> {
+  /** Lets a caller in to what is no method. @throws CallFailure and nothing else */
+  async admit(arrival: Arrival, require: (caller: Caller) => void = () => {}): Promise<void> {
+    try {
+      require(await this.#caller(arrival, arrival.origin));
+    } catch (thrown) {
+      throw new CallFailure(toStatus(PromptdError.from(thrown)));
+    }
+  }
+
+  async #caller(arrival: Arrival, origin: string | undefined): Promise<Caller> {
     const { header } = arrival;
     // A key in the headers wins, also a wrong one.
     const credential = credentialOf(header) ?? certificateCredential(arrival.certificate);
     const admitted = await this.#gate.admit(credential, projectOf(header));
+    this.#limits.spend(admitted.actor);
     return {
       ...admitted,
       origin,

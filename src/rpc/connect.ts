@@ -1,8 +1,6 @@
 /** Connect, gRPC-Web and JSON over HTTP/1.1, on connect-node. */
 
-import type { X509Certificate } from "node:crypto";
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
-import { TLSSocket } from "node:tls";
 import type { DescMethodUnary, DescService, Message } from "@bufbuild/protobuf";
 import {
   Code,
@@ -16,15 +14,14 @@ import {
 import { type ConnectNodeAdapterOptions, connectNodeAdapter } from "@connectrpc/connect-node";
 import { PromptdError } from "../core/errors.ts";
 import {
-  type Arrival,
   CallFailure,
   type Calls,
   DEADLINE_PASSED,
   MESSAGE_LIMIT_BYTES,
-  originOf,
   responseMessage,
   type Served,
 } from "./calls.ts";
+import { HttpArrival } from "./http-arrival.ts";
 import type { OpenCall, OpenCalls } from "./open-calls.ts";
 import { toConnectError } from "./status.ts";
 
@@ -85,12 +82,12 @@ function addRoutes(
     for (const method of methods) {
       const { desc } = method;
       handlers[desc.localName] = async (request, context) => {
-        const incoming = context.values.get(REQUEST);
+        const incoming = requestOf(context);
         unread.read(incoming);
         try {
-          const arrival = new ConnectArrival(context);
+          const arrival = new HttpArrival(incoming, () => signalOf(context));
           const response = await calls.run(method, "connect", request, arrival);
-          const open = incoming && OPEN_CALLS.get(incoming);
+          const open = OPEN_CALLS.get(incoming);
           if (open && response instanceof Uint8Array) openCalls.hold(open, response.byteLength);
           return responseMessage(desc, response);
         } catch (thrown) {
@@ -106,39 +103,19 @@ const OPEN_CALLS = new WeakMap<IncomingMessage, OpenCall>();
 
 const REQUEST = createContextKey<IncomingMessage | undefined>(undefined);
 
-/** Makes an abort signal only for a method that looks at it. */
-class ConnectArrival implements Arrival {
-  readonly #context: HandlerContext;
-  #signal: AbortSignal | undefined;
+function requestOf({ values }: HandlerContext): IncomingMessage {
+  const request = values.get(REQUEST);
+  if (request === undefined) throw new TypeError("connectListener puts it there");
+  return request;
+}
 
-  constructor(context: HandlerContext) {
-    this.#context = context;
-  }
-
-  readonly header = (name: string): string | undefined =>
-    this.#context.requestHeader.get(name) ?? undefined;
-
-  get origin(): string | undefined {
-    return originOf(this.#context.values.get(REQUEST)?.socket.remoteAddress);
-  }
-
-  get certificate(): X509Certificate | undefined {
-    const socket = this.#context.values.get(REQUEST)?.socket;
-    if (!(socket instanceof TLSSocket && socket.authorized)) return undefined;
-    return socket.getPeerX509Certificate();
-  }
-
-  get signal(): AbortSignal {
-    if (this.#signal === undefined) {
-      const controller = new AbortController();
-      this.#signal = controller.signal;
-      const { signal } = this.#context;
-      const abort = () => controller.abort(deadlineError(signal.reason));
-      if (signal.aborted) abort();
-      else signal.addEventListener("abort", abort, { once: true });
-    }
-    return this.#signal;
-  }
+/** Aborted when the caller is gone or its deadline has passed. */
+function signalOf({ signal }: HandlerContext): AbortSignal {
+  const controller = new AbortController();
+  const abort = () => controller.abort(deadlineError(signal.reason));
+  if (signal.aborted) abort();
+  else signal.addEventListener("abort", abort, { once: true });
+  return controller.signal;
 }
 
 function deadlineError(reason: unknown): PromptdError | undefined {
@@ -159,8 +136,8 @@ class UnreadCalls {
     }
   }
 
-  read(request: IncomingMessage | undefined): void {
-    if (request !== undefined) this.#read.add(request);
+  read(request: IncomingMessage): void {
+    this.#read.add(request);
   }
 
   watch(request: IncomingMessage, response: ServerResponse): void {

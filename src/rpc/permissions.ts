@@ -6,7 +6,7 @@ import type { KeyService } from "../../gen/promptd/v1/key_service_pb.ts";
 import type { PolicyService } from "../../gen/promptd/v1/policy_service_pb.ts";
 import type { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import { PromptdError } from "../core/errors.ts";
-import { allowsPrompt, type KeyScope } from "../core/keys.ts";
+import { allowsPrompt, DEFAULT_PROJECT, type KeyScope } from "../core/keys.ts";
 import type { Caller } from "../core/ports.ts";
 
 export type Permissions<Service extends DescService> = {
@@ -65,4 +65,13 @@ export function requirePrompt({ promptPatterns }: Caller, name: string): void {
 export function requireUnlimited({ promptPatterns = [] }: Caller, what: string): void {
   if (promptPatterns.length === 0) return;
   throw new PromptdError("forbidden", `a key that is limited to some prompts cannot ${what}`);
+}
+
+/** Who may see what is about all projects: a key that reads the one that is there from the start. @throws forbidden */
+export function requireOperator(caller: Caller): void {
+  requireScope(caller, "read");
+  requireUnlimited(caller, "see what is about all projects");
+  if (caller.project === DEFAULT_PROJECT) return;
+  const message = `this is about all projects and needs a key of project ${DEFAULT_PROJECT}`;
+  throw new PromptdError("forbidden", message);
 }

@@ -3,6 +3,7 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { anyPack, durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { codeToHttpStatus } from "@connectrpc/connect/protocol-connect";
 import {
   type BadRequest,
   BadRequestSchema,
@@ -80,6 +81,21 @@ export function statusDetails(status: Status): Uint8Array | undefined {
     ...(retryInfo ? [anyPack(RetryInfoSchema, retryInfo)] : []),
   ];
   return toBinary(StatusSchema, create(StatusSchema, { code, message, details }));
+}
+
+/** As a plain route answers, outside of Connect's protocol. */
+export function toHttp(status: Status) {
+  const { code, rawMessage, metadata } = toConnectError(status);
+  const challenge = code === Code.Unauthenticated ? { "www-authenticate": "Bearer" } : {};
+  return {
+    code: codeToHttpStatus(code),
+    headers: {
+      "content-type": "application/json; charset=utf-8",
+      ...Object.fromEntries(metadata),
+      ...challenge,
+    },
+    error: rawMessage,
+  };
 }
 
 /** With the header `retry-after`, in whole seconds, where the caller should wait. */

@@ -4,11 +4,10 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
-import * as grpc from "@grpc/grpc-js";
-import { loadSync } from "@grpc/proto-loader";
 import Libsql from "libsql";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { reflectionClient } from "../support/reflection.ts";
 import { startService, type TestService } from "../support/service.ts";
 
 let service: TestService;
@@ -100,19 +99,7 @@ it("asks gRPC clients to connect anew after the maximum age", async () => {
 describe("the standard services", () => {
   it("tell the contract to clients that have none", async () => {
     service = await startService();
-    const loaded = grpc.loadPackageDefinition(
-      loadSync("node_modules/@grpc/reflection/build/proto/grpc/reflection/v1/reflection.proto", {}),
-    );
-    const { ServerReflection } = (loaded as never as ReflectionPackage).grpc.reflection.v1;
-    const address = `127.0.0.1:${service.grpcPort}`;
-    const client = new ServerReflection(address, grpc.credentials.createInsecure());
-    const stream = client.serverReflectionInfo();
-    const ask = (question: object) =>
-      new Promise<ReflectionAnswer>((resolve, reject) => {
-        stream.once("data", resolve);
-        stream.once("error", reject);
-        stream.write(question);
-      });
+    const { ask, close } = reflectionClient(`127.0.0.1:${service.grpcPort}`);
     const { listServicesResponse } = await ask({ listServices: "" });
     expect(listServicesResponse?.service.map(({ name }) => name)).toEqual(
       expect.arrayContaining([
@@ -132,8 +119,7 @@ describe("the standard services", () => {
     expect(types.filter(({ typeName }) => typeName !== "" && !typeName.startsWith("."))).toEqual(
       [],
     );
-    stream.end();
-    client.close();
+    close();
   });
 
   it("tell operators about the process", async () => {
@@ -171,23 +157,3 @@ describe("the standard services", () => {
     expect(metrics).not.toContain("made-up");
   });
 });
-
-type ReflectionPackage = {
-  grpc: {
-    reflection: {
-      v1: {
-        ServerReflection: new (
-          address: string,
-          credentials: grpc.ChannelCredentials,
-        ) => grpc.Client & {
-          serverReflectionInfo(): grpc.ClientDuplexStream<object, ReflectionAnswer>;
-        };
-      };
-    };
-  };
-};
-
-interface ReflectionAnswer {
-  listServicesResponse?: { service: { name: string }[] };
-  fileDescriptorResponse?: { fileDescriptorProto: Buffer[] };
-}

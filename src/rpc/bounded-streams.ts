@@ -1,0 +1,35 @@
+import { constants, type ServerHttp2Stream } from "node:http2";
+import type { Metadata, ServerInterceptingCall, ServerInterceptor } from "@grpc/grpc-js";
+import type { OpenCall, OpenCalls } from "./open-calls.ts";
+
+/** Lets `OpenCalls` see what the streams of HTTP/2 hold, and cut them. */
+export class BoundedStreams {
+  readonly #openCalls: OpenCalls;
+  /** By its metadata, which is all that the interceptor and the handler of a call share. */
+  readonly #calls = new WeakMap<Metadata, OpenCall>();
+
+  constructor(openCalls: OpenCalls) {
+    this.#openCalls = openCalls;
+  }
+
+  readonly interceptor: ServerInterceptor = (method, call) => {
+    // grpc-js shows neither, and nothing else tells what is received or cuts a stream.
+    const { stream, metadata } = call as unknown as {
+      stream: ServerHttp2Stream;
+      metadata: Metadata;
+    };
+    const open = this.#openCalls.open(() => stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM));
+    this.#calls.set(metadata, open);
+    stream.on("data", (bytes: Buffer) => this.#openCalls.hold(open, bytes.length));
+    // An answer that goes on until somebody ends it is not bounded in time.
+    const endless = method.responseStream && !method.requestStream;
+    stream.once(endless ? "end" : "close", () => this.#openCalls.close(open));
+    return call as ServerInterceptingCall;
+  };
+
+  /** Counts bytes that are sent to the peer. */
+  hold({ metadata }: { metadata: Metadata }, bytes: number): void {
+    const open = this.#calls.get(metadata);
+    if (open !== undefined) this.#openCalls.hold(open, bytes);
+  }
+}
