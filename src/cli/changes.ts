@@ -136,13 +136,14 @@ function whatChanged(change: Change): string {
 /** ` (ci: read write on support/*)` */
 function grantText(grant: KeyGrant | undefined): string {
   if (grant === undefined) return "";
-  const { name, scopes, promptPatterns, expireTime } = grant;
+  const { name, scopes, promptPatterns, expireTime, certificateSubject } = grant;
   const may = KEY_SCOPES.filter((scope) =>
     scopes.includes(Scope[scope.toUpperCase() as Uppercase<KeyScope>]),
   ).join(" ");
   const on = promptPatterns.length > 0 ? ` on ${promptPatterns.join(" ")}` : "";
   const until = expireTime === undefined ? "" : ` until ${timeText(expireTime)}`;
-  return ` (${name}: ${may}${on}${until})`;
+  const by = certificateSubject === "" ? "" : ` by ${certificateSubject}`;
+  return ` (${name}: ${may}${on}${until}${by})`;
 }
 
 function approval({ approver, approvalReason }: Change): string {

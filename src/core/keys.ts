@@ -29,7 +29,10 @@ export interface Key {
 }
 
 /** What the history keeps of a key. */
-export type KeyGrant = Pick<Key, "name" | "scopes" | "promptPatterns" | "expiresAt">;
+export type KeyGrant = Pick<
+  Key,
+  "name" | "scopes" | "promptPatterns" | "expiresAt" | "certificateSubject"
+>;
 
 /** What a caller sent to say who it is: a secret, with the key's id where it was sent too, or a certificate. */
 export type Credential = { secret: string; id?: string } | { certificateSubject: string };

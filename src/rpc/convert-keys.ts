@@ -16,11 +16,13 @@ export const WIRE_SCOPES: Record<KeyScope, Scope> = {
   admin: Scope.ADMIN,
 };
 
-export function toGrant({ name, scopes, promptPatterns, expiresAt }: KeyGrant): KeyGrantMessage {
+export function toGrant(grant: KeyGrant): KeyGrantMessage {
+  const { name, scopes, promptPatterns, expiresAt, certificateSubject = "" } = grant;
   return create(KeyGrantSchema, {
     name,
     scopes: scopes.map((scope) => WIRE_SCOPES[scope]),
     promptPatterns: [...promptPatterns],
+    certificateSubject,
     ...(expiresAt && { expireTime: timestampFromDate(expiresAt) }),
   });
 }

@@ -151,8 +151,14 @@ export class Keys implements KeyStore {
     row: Row,
     reason: string,
   ): Promise<void> {
-    const { id, name, scopes, promptPatterns, expiresAt } = toKey(row);
-    const grant = { name, scopes, promptPatterns, ...(expiresAt && { expiresAt }) };
+    const { id, name, scopes, promptPatterns, expiresAt, certificateSubject } = toKey(row);
+    const grant = {
+      name,
+      scopes,
+      promptPatterns,
+      ...(expiresAt && { expiresAt }),
+      ...(certificateSubject && { certificateSubject }),
+    };
     const who = { actor, origin, reason, createdAt: this.#now() };
     const change = { kind, ...who, versions: [], labels: [], grant };
     await appendChange(db, { project, name: id }, change);

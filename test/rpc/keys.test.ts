@@ -382,8 +382,12 @@ describe("keys", () => {
       call(transport, KeyService, method, bearer("every scope"), body);
     const made = (await ask("createKey", request)).answer as { key: { id: string } };
     expect(made).toEqual({ key: expect.objectContaining({ certificateSubject: subject }) });
-    expect((await ask("createKey", request)).code).toBe("FailedPrecondition");
     const { id } = made.key;
+    const history = await seen(ChangeService, "listChanges", bearer("every scope"), { name: id });
+    expect(history.answer).toMatchObject({
+      changes: [{ kind: "KIND_KEY_CREATED", grant: { certificateSubject: subject } }],
+    });
+    expect((await ask("createKey", request)).code).toBe("FailedPrecondition");
     expect((await ask("rotateKey", { id })).code).toBe("FailedPrecondition");
     expect((await ask("revokeKey", { id })).code).toBe("OK");
     expect((await ask("createKey", request)).code).toBe("OK");
