@@ -138,7 +138,11 @@ export function grpcServer(
       new Promise((resolve) => {
         for (const name of names) health.setStatus(name, "NOT_SERVING");
         streams.end();
-        const cutOff = setTimeout(() => server.forceShutdown(), graceMs);
+        const cutOff = setTimeout(() => {
+          server.forceShutdown();
+          // grpc-js goes on waiting for connections that never finished their TLS handshake.
+          resolve();
+        }, graceMs);
         server.tryShutdown(() => {
           clearTimeout(cutOff);
           resolve();
