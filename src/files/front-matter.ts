@@ -1,6 +1,16 @@
 /** The YAML between two lines of `---` at the top of a `.prompt` file. */
 
-import { LineCounter, parseDocument, stringify, type YAMLMap } from "yaml";
+import {
+  type CST,
+  type Document,
+  LineCounter,
+  Parser,
+  parseDocument,
+  type Scalar,
+  stringify,
+  visit,
+  type YAMLMap,
+} from "yaml";
 import { PromptdError } from "../core/errors.ts";
 import { invalidLine } from "./text.ts";
 
@@ -16,8 +26,11 @@ export interface FrontMatter {
 
 const FENCE = /^---[ \t]*\r?$/;
 
-/** What aliases may multiply a document by: enough for a person, too little for a bomb. */
+/** How many there may be, and what they may multiply a document by: enough for a person, too little for a bomb. */
 const MAX_ALIASES = 100;
+
+/** More levels than a config may have, and far fewer than end the process. */
+const MAX_DEPTH = 100;
 
 /**
  * Takes the front matter off a file; undefined where the first line is not `---`.
@@ -50,11 +63,13 @@ export function writeFrontMatter(fields: Record<string, unknown>): string {
 }
 
 function parseYaml(yaml: string): Pick<FrontMatter, "fields" | "where"> {
+  requireShallow(yaml);
   const lineCounter = new LineCounter();
   const document = parseDocument(yaml, {
     schema: "core",
     resolveKnownTags: false,
     stringKeys: true,
+    uniqueKeys: false,
     prettyErrors: false,
     lineCounter,
   });
@@ -63,6 +78,7 @@ function parseYaml(yaml: string): Pick<FrontMatter, "fields" | "where"> {
   const [problem] = [...document.errors, ...document.warnings];
   if (problem)
     throw invalidLine(lineAt(problem.pos[0]), `not the YAML expected: ${problem.message}`);
+  requireDistinctKeys(document, lineAt);
   const fields = plainValue(() => document.toJS({ maxAliasCount: MAX_ALIASES })) ?? {};
   if (typeof fields !== "object" || Array.isArray(fields)) {
     throw invalidLine(2, "expected keys and values, such as `type: chat`");
@@ -73,6 +89,56 @@ function parseYaml(yaml: string): Pick<FrontMatter, "fields" | "where"> {
     return pair ? `line ${lineAt(pair.key.range[0])}: ` : "";
   };
   return { fields: fields as Record<string, unknown>, where };
+}
+
+/**
+ * The library makes a tree of tokens with a stack of its own, and values of them by recursion:
+ * tens of thousands of levels overflow Node's stack in a place that ends the process.
+ *
+ * @throws invalid
+ */
+function requireShallow(yaml: string): void {
+  let level: CST.Token[] = [...new Parser().parse(yaml)];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > MAX_DEPTH) {
+      throw invalidLine(2, `not the YAML expected: more than ${MAX_DEPTH} levels of nesting`);
+    }
+    level = level.flatMap(children);
+  }
+}
+
+function children(token: CST.Token): CST.Token[] {
+  if (token.type === "document") return token.value ? [token.value] : [];
+  if (!("items" in token)) return [];
+  return token.items.flatMap(({ key, value }) => [key ?? [], value ?? []].flat());
+}
+
+/**
+ * The library compares each key with all others, and looks for an alias's anchor in the whole
+ * document: a file of many would take minutes.
+ *
+ * @throws invalid for a key that stands twice in one map, and for too many aliases
+ */
+function requireDistinctKeys(document: Document, lineAt: (offset: number) => number): void {
+  let aliases = 0;
+  visit(document, {
+    Alias: (_, { range }) => {
+      aliases += 1;
+      if (aliases <= MAX_ALIASES) return;
+      const line = lineAt(range?.[0] ?? 0);
+      throw invalidLine(line, `not the YAML expected: more than ${MAX_ALIASES} aliases`);
+    },
+    Map: (_, { items }) => {
+      const keys = new Set<string>();
+      for (const { key } of items as { key: Scalar }[]) {
+        const line = lineAt(key.range?.[0] ?? 0);
+        if (keys.has(String(key))) {
+          throw invalidLine(line, "not the YAML expected: Map keys must be unique");
+        }
+        keys.add(String(key));
+      }
+    },
+  });
 }
 
 /** The library throws at aliases that lead nowhere, or multiply. */

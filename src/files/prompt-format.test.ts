@@ -105,9 +105,14 @@ describe("readPrompt", () => {
     ],
     ["deep nesting", `---\nconfig: ${"[".repeat(40)}${"]".repeat(40)}\n---\n`, "levels of nesting"],
     [
-      "very deep nesting",
+      "nesting that overflows the parser's stack, and ended the process",
       `---\nconfig: ${"[".repeat(20_000)}${"]".repeat(20_000)}\n---\n`,
-      "not the YAML expected",
+      "line 2: not the YAML expected: more than 100 levels of nesting",
+    ],
+    [
+      "as many aliases as took minutes to follow",
+      `---\nconfig: [${"&a 1, *a, ".repeat(100_000)}]\n---\n`,
+      "line 2: not the YAML expected: more than 100 aliases",
     ],
     [
       "a chat without its type",
@@ -139,6 +144,12 @@ describe("readPrompt", () => {
   ])("refuses %s", (_, file, message) => {
     expect(() => readPrompt(file)).toThrow(message);
     expect(() => readPrompt(file)).toThrow(expect.objectContaining({ code: "invalid" }));
+  });
+
+  it("reads as many keys as took minutes to compare", () => {
+    const keys = Array.from({ length: 100_000 }, (_, index) => `  k${index}: 1\n`);
+    const { config } = readPrompt(`---\nconfig:\n${keys.join("")}---\n`).body;
+    expect(Object.keys(config as object)).toHaveLength(100_000);
   });
 
   it("keeps a marker in what says that it is a text", () => {
