@@ -56,8 +56,9 @@ export function keyService(
       requireUnlimited(caller, MANAGE_KEYS);
       const validator = new Validator();
       const size = validator.pageSize(pageSize);
-      validator.done();
       const after = fromPageToken(pageToken, "string");
+      if (after !== undefined) requireKeyId(validator, after, "page_token");
+      validator.done();
       const page = await keys.listKeys(caller, { size, ...(after !== undefined && { after }) });
       return create(ListKeysResponseSchema, {
         keys: page.items.map(toKey),
@@ -84,13 +85,14 @@ export function keyService(
 
 function requireEdit(id: string, reason: string): void {
   const validator = new Validator();
-  validator.require(
-    /^key_[0-9a-f]{16}$/.test(id),
-    "id",
-    "expected a key's id: key_ and 16 of 0-9 a-f",
-  );
+  requireKeyId(validator, id, "id");
   validator.message(reason, "reason");
   validator.done();
+}
+
+function requireKeyId(validator: Validator, id: string, field: string): void {
+  const holds = /^key_[0-9a-f]{16}$/.test(id);
+  validator.require(holds, field, "expected a key's id: key_ and 16 of 0-9 a-f");
 }
 
 function toKey(key: Key): KeyMessage {

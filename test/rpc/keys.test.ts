@@ -9,6 +9,7 @@ import { PolicyService } from "../../gen/promptd/v1/policy_service_pb.ts";
 import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import { hashSecret, type KeyScope, newKeyId, newSecret } from "../../src/core/keys.ts";
 import type { NewKey } from "../../src/core/ports.ts";
+import { toPageToken } from "../../src/rpc/pages.ts";
 import type { Database } from "../../src/store/database.ts";
 import { Keys } from "../../src/store/keys.ts";
 import { openDatabase } from "../../src/store/open.ts";
@@ -404,6 +405,14 @@ describe("keys", () => {
   ])("must have %s", async (_, request) => {
     const { code } = await seen(KeyService, "createKey", bearer("every scope"), request);
     expect(code).toBe("InvalidArgument");
+  });
+
+  it("are listed from no page token but their own: U+0000 was INTERNAL", async () => {
+    for (const after of ["\u0000", "key_", "p"]) {
+      const pageToken = toPageToken(after);
+      const { code } = await seen(KeyService, "listKeys", bearer("every scope"), { pageToken });
+      expect(code).toBe("InvalidArgument");
+    }
   });
 
   it("that are revoked in another process are refused at once", async () => {
