@@ -179,6 +179,16 @@ describe("bodies", () => {
   });
 });
 
+it("lets a key end while its end can be told in JSON: one that could not broke every list", () => {
+  const key = { id: "", name: "k", scopes: ["read" as const], promptPatterns: [], secretHash: "" };
+  const until = (time: string | number) =>
+    complaints((v) => v.key({ ...key, expiresAt: new Date(time) }, 0));
+  expect(until("9999-12-31T23:59:59.999Z")).toEqual([]);
+  for (const time of ["+010000-01-01T00:00:00Z", 8.64e15, Number.NaN]) {
+    expect(until(time)).toEqual(["expire_time"]);
+  }
+});
+
 it("lets a folder have the name that no prompt may have", () => {
   expect(complaints((v) => v.folder("new"))).toEqual([]);
   for (const folder of ["", "a/", "a|b", "x".repeat(513)]) {

@@ -46,6 +46,9 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const HTML_TAG = /<[^<>]*>/;
 const CONTROL = /\p{Cc}/u;
 
+/** Milliseconds since 1970: later times cannot be told in JSON. */
+const LAST_TIME = Date.parse("9999-12-31T23:59:59.999Z");
+
 /**
  * Checks a request. What is too long or too many is not looked at any closer, so
  * that a check takes time in proportion to the limit and not to the request.
@@ -144,8 +147,9 @@ export class Validator {
   key({ name, scopes, promptPatterns, expiresAt, certificateSubject }: NewKey, now: number): void {
     this.tag(name, "name");
     this.require(scopes.length > 0, "scopes", "expected at least one");
-    const future = expiresAt === undefined || expiresAt.getTime() > now;
-    this.require(future, "expire_time", "expected a time in the future");
+    const end = expiresAt?.getTime() ?? LAST_TIME;
+    const holds = end > now && end <= LAST_TIME;
+    this.require(holds, "expire_time", "expected a time in the future and before the year 10000");
     if (certificateSubject !== undefined) this.#certificateSubject(certificateSubject);
     if (!this.count(promptPatterns.length, LIMITS.promptPatterns, "prompt_patterns")) return;
     promptPatterns.forEach((pattern, index) => {

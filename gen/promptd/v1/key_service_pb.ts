@@ -124,7 +124,7 @@ export type CreateKeyRequest = Message<"promptd.v1.CreateKeyRequest"> & {
   promptPatterns: string[];
 
   /**
-   * In the future.
+   * In the future, and before the year 10000.
    *
    * @generated from field: google.protobuf.Timestamp expire_time = 4;
    */
