@@ -265,6 +265,8 @@ function jsonProblem(value: JsonValue, depth: number): string | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   if (depth === 0) return `expected at most ${LIMITS.jsonDepth} levels of nesting`;
   for (const [key, child] of Object.entries(value)) {
+    // Protobuf's messages would lose it.
+    if (key === "__proto__") return "must not hold the key __proto__";
     const problem = jsonProblem(key, depth) ?? jsonProblem(child, depth - 1);
     if (problem !== undefined) return problem;
   }

@@ -33,6 +33,11 @@ describe("readJson", () => {
     ["a text", '"Hi"', "expected a list of messages, or an object with a key template"],
     ["no template", "{}", "expected a list of messages, or an object with a key template"],
     ["an unknown key", '{"template": "", "labels_": []}', 'unknown key "labels_": expected one of'],
+    [
+      "a config that would be lost on its way",
+      '{"template": "", "config": {"a": [{"__proto__": 1}]}}',
+      "config: must not hold the key __proto__",
+    ],
     ["a Dotprompt key", '{"template": "", "model": ""}', "put it under config"],
     [
       "a type that is not the template's",
