@@ -1,8 +1,8 @@
 /** The YAML between two lines of `---` at the top of a `.prompt` file. */
 
 import {
-  type CST,
   type Document,
+  Lexer,
   LineCounter,
   Parser,
   parseDocument,
@@ -92,25 +92,22 @@ function parseYaml(yaml: string): Pick<FrontMatter, "fields" | "where"> {
 }
 
 /**
- * The library makes a tree of tokens with a stack of its own, and values of them by recursion:
- * tens of thousands of levels overflow Node's stack in a place that ends the process.
+ * The library goes into nested values by recursion: tens of thousands of levels overflow Node's
+ * stack, and in some places that ends the process. Its parser alone keeps a stack that can be seen.
  *
  * @throws invalid
  */
 function requireShallow(yaml: string): void {
-  let level: CST.Token[] = [...new Parser().parse(yaml)];
-  for (let depth = 0; level.length > 0; depth++) {
-    if (depth > MAX_DEPTH) {
-      throw invalidLine(2, `not the YAML expected: more than ${MAX_DEPTH} levels of nesting`);
+  const parser = new Parser();
+  for (const lexeme of new Lexer().lex(yaml)) {
+    for (const _ of parser.next(lexeme)) {
+      // A document that has ended; parseDocument makes it again.
     }
-    level = level.flatMap(children);
+    if (parser.stack.length > MAX_DEPTH) {
+      const problem = `not the YAML expected: more than ${MAX_DEPTH} levels of nesting`;
+      throw invalidLine(2, problem);
+    }
   }
-}
-
-function children(token: CST.Token): CST.Token[] {
-  if (token.type === "document") return token.value ? [token.value] : [];
-  if (!("items" in token)) return [];
-  return token.items.flatMap(({ key, value }) => [key ?? [], value ?? []].flat());
 }
 
 /**

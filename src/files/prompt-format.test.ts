@@ -110,6 +110,11 @@ describe("readPrompt", () => {
       "line 2: not the YAML expected: more than 100 levels of nesting",
     ],
     [
+      "keys of keys that overflow it before there is a tree",
+      `---\nconfig: ${"? ".repeat(20_000)}\n---\n`,
+      "line 2: not the YAML expected: more than 100 levels of nesting",
+    ],
+    [
       "as many aliases as took minutes to follow",
       `---\nconfig: [${"&a 1, *a, ".repeat(100_000)}]\n---\n`,
       "line 2: not the YAML expected: more than 100 aliases",
