@@ -1,0 +1,126 @@
+import { fromBinary, type Message, toJson } from "@bufbuild/protobuf";
+import { Code } from "@connectrpc/connect";
+import { afterAll, beforeAll, describe, expect } from "vitest";
+import { ChangeService } from "../../gen/promptd/v1/change_service_pb.ts";
+import { KeyService } from "../../gen/promptd/v1/key_service_pb.ts";
+import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { memoryCache } from "../../src/cache/memory.ts";
+import { Gate, hashSecret, KEY_SCOPES } from "../../src/core/keys.ts";
+import { type Answer, Resolver } from "../../src/core/resolver.ts";
+import { CallFailure, Calls, responseMessage, serve } from "../../src/rpc/calls.ts";
+import { changeService } from "../../src/rpc/change-service.ts";
+import { keyService } from "../../src/rpc/key-service.ts";
+import {
+  CHANGE_PERMISSIONS,
+  KEY_PERMISSIONS,
+  PROMPT_PERMISSIONS,
+} from "../../src/rpc/permissions.ts";
+import { promptService } from "../../src/rpc/prompt-service.ts";
+import type { Database } from "../../src/store/database.ts";
+import { Keys } from "../../src/store/keys.ts";
+import { openDatabase } from "../../src/store/open.ts";
+import { Registry } from "../../src/store/registry.ts";
+import { createLog } from "../../src/telemetry/log.ts";
+import { chat, message } from "../support/bodies.ts";
+import {
+  createDatabase,
+  postgresUrl,
+  SKIPPED_WITHOUT_POSTGRES,
+} from "../support/postgres-databases.ts";
+import { fuzz } from "./fuzz.ts";
+import { KEY_ID, PROMPT, type Request, request } from "./requests.ts";
+import { temporaryFile } from "./temporary.ts";
+
+const SECRET = "fuzz";
+/** Codes that no request may be answered with while all that promptd depends on is there. */
+const DEFECTS = new Set([Code.Internal, Code.Unknown, Code.Unavailable]);
+
+const CALLER = { project: "default", actor: "fuzz" };
+
+describe("decoding and every method, on SQLite", () => {
+  const subject = calls(async () => `sqlite:${temporaryFile()}`);
+  fuzz("calls on SQLite", request, subject);
+});
+
+const skip = postgresUrl === undefined;
+describe.skipIf(skip)(
+  `decoding and every method, on PostgreSQL${skip ? SKIPPED_WITHOUT_POSTGRES : ""}`,
+  () => {
+    const subject = calls(() => createDatabase());
+    fuzz("calls on PostgreSQL", request, subject);
+  },
+);
+
+/** Runs requests as a transport does: only what cannot be decoded may fail without a status. */
+function calls(url: () => Promise<string>): (request: Request) => Promise<void> {
+  let database: Database;
+  let run: (request: Request) => Promise<void>;
+
+  beforeAll(async () => {
+    database = await openDatabase(await url());
+    await database.migrate();
+    run = await runner(database);
+  });
+  afterAll(() => database.close());
+  return (request) => run(request);
+}
+
+async function runner(database: Database): Promise<(request: Request) => Promise<void>> {
+  const registry = new Registry(database);
+  const keys = new Keys(database);
+  const grant = { name: "fuzz", scopes: KEY_SCOPES, promptPatterns: [] };
+  await keys.createKey(CALLER, {
+    ...grant,
+    id: "key_00000000000000ff",
+    secretHash: hashSecret(SECRET),
+  });
+  await keys.createKey(CALLER, { ...grant, id: KEY_ID, secretHash: hashSecret("unknown") });
+  await registry.createVersion(CALLER, {
+    name: PROMPT,
+    body: chat(message("user", "{{x}}")),
+    labels: ["production"],
+    commitMessage: "",
+  });
+  const resolver = new Resolver(registry, memoryCache<Answer>(8 * 1024 * 1024));
+  const prompts = promptService({ resolver, source: registry, newId: () => "id" });
+  const served = [
+    serve(PromptService, prompts, PROMPT_PERMISSIONS),
+    serve(ChangeService, changeService(registry), CHANGE_PERMISSIONS),
+    serve(KeyService, keyService(keys), KEY_PERMISSIONS),
+  ].flatMap(({ methods }) => methods);
+  const observer = { ended() {}, refused() {} };
+  let logged = "";
+  const log = createLog("error", {
+    write(line: string) {
+      logged = line;
+    },
+  });
+  const calls = new Calls(new Gate(keys), log, observer);
+  const arrival = {
+    header: (name: string) => (name === "x-api-key" ? SECRET : undefined),
+    signal: new AbortController().signal,
+  };
+
+  return async ({ method: { name, parent, input, output }, bytes }) => {
+    const method = served.find(({ desc }) => desc.name === name && desc.parent === parent);
+    if (method === undefined) throw new Error(`${name} is not served`);
+    let decoded: Message;
+    try {
+      decoded = fromBinary(input, bytes);
+    } catch {
+      return;
+    }
+    try {
+      const answer = responseMessage(
+        method.desc,
+        await calls.run(method, "grpc", decoded, arrival),
+      );
+      // Each answer can be told in JSON too.
+      expect(toJson(output, answer)).toBeTypeOf("object");
+    } catch (thrown) {
+      if (!(thrown instanceof CallFailure)) throw thrown;
+      const { code } = thrown.status;
+      if (DEFECTS.has(code)) throw new Error(`${Code[code]}: ${logged}`);
+    }
+  };
+}
