@@ -109,13 +109,12 @@ function answerTo(
     let trailers: http2.IncomingHttpHeaders = {};
     stream.on("response", (received) => {
       headers = received;
-      // The answer is complete, whatever else there was to say.
-      if (headers["grpc-status"] !== undefined) stream.close();
     });
     stream.on("trailers", (received) => {
       trailers = received;
-      stream.close();
     });
+    // Whoever still speaks is not heard. No other stream is reset: Node cuts off who resets many.
+    stream.on("end", () => ends || stream.close());
     stream.on("error", reject);
     stream.on("close", () => {
       const grpc = trailers["grpc-status"] ?? headers["grpc-status"];
