@@ -35,6 +35,12 @@ const STRICT_JSON = {
 const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
 
 /**
+ * Refused: of an error about such a body connect makes a trailer, and where the error quotes half
+ * of a surrogate pair that throws, and the caller is never answered.
+ */
+const GRPC_WEB_JSON = /^application\/grpc-web\+json/i;
+
+/**
  * Answers the services' paths; every other request goes to `fallback`.
  *
  * JSON is read strictly: an unknown field or invalid UTF-8 is
@@ -63,7 +69,8 @@ export function connectListener(
     OPEN_CALLS.set(request, open);
     readToItsEnd(request, response, (bytes) => openCalls.hold(open, bytes));
     unread.watch(request, response);
-    listener(request, response);
+    if (GRPC_WEB_JSON.test(request.headers["content-type"] ?? "")) response.writeHead(415).end();
+    else listener(request, response);
   };
 }
 

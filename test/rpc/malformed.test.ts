@@ -195,6 +195,11 @@ describe("Connect and JSON", () => {
     expect((await post("{}", undefined, "/healthz")).status).toBe(405);
   });
 
+  it("refuses JSON over gRPC-Web, of which some was never answered", async () => {
+    const headers = { "content-type": "application/grpc-web+json" };
+    expect((await post(Buffer.from(frame(Buffer.from("🙂"))), headers)).status).toBe(415);
+  });
+
   it("answers reads by GET", async () => {
     const query = new URLSearchParams({ encoding: "json", message: '{"name":"p"}' });
     const response = await fetch(`http://127.0.0.1:${service.httpPort}${GET_PROMPT}?${query}`);
