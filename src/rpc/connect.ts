@@ -11,7 +11,12 @@ import {
   type HandlerContext,
   type ServiceImpl,
 } from "@connectrpc/connect";
-import { type ConnectNodeAdapterOptions, connectNodeAdapter } from "@connectrpc/connect-node";
+import {
+  type ConnectNodeAdapterOptions,
+  compressionBrotli,
+  compressionGzip,
+  connectNodeAdapter,
+} from "@connectrpc/connect-node";
 import { PromptdError } from "../core/errors.ts";
 import {
   CallFailure,
@@ -30,6 +35,19 @@ const STRICT_JSON = {
   ignoreUnknownFields: false,
   textDecoder: new TextDecoder("utf-8", { fatal: true }),
 };
+
+/** connect's own, but a body that ends too early is the caller's fault like any other broken one. */
+const COMPRESSIONS = [compressionGzip, compressionBrotli].map((compression) => ({
+  ...compression,
+  decompress: async (bytes: Uint8Array, most: number) => {
+    try {
+      return await compression.decompress(bytes, most);
+    } catch (thrown) {
+      const { code, rawMessage } = ConnectError.from(thrown);
+      throw new ConnectError(rawMessage, code === Code.Internal ? Code.InvalidArgument : code);
+    }
+  },
+}));
 
 /** The longest timeout that a timer of Node holds; a longer one would be none at all. */
 const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
@@ -57,6 +75,7 @@ export function connectListener(
   const listener = connectNodeAdapter({
     grpc: false,
     readMaxBytes: MESSAGE_LIMIT_BYTES,
+    acceptCompression: COMPRESSIONS,
     maxTimeoutMs: LONGEST_TIMEOUT_MS,
     jsonOptions: STRICT_JSON,
     contextValues: (request) => createContextValues().set(REQUEST, request as IncomingMessage),
