@@ -57,8 +57,10 @@ export class FuzzedService {
     await keys.revokeKey(CALLER, revoked.id, "");
     const expired = await makeKey({ expiresAt: new Date(1) });
     await database.close();
+    // A broken connection is noticed by its silence, which no end of a test waits for.
+    const env = { PROMPTD_DATA_DIR: dataDir, PROMPTD_SHUTDOWN_GRACE: "500ms" };
     const former = [revoked.secret, expired.secret];
-    return new FuzzedService(await spawnService({ PROMPTD_DATA_DIR: dataDir }), secret, former);
+    return new FuzzedService(await spawnService(env), secret, former);
   }
 
   get grpcPort(): number {
@@ -75,7 +77,11 @@ export class FuzzedService {
     const { prompt } = await this.process.prompts.getPrompt({ name: SOUND }, { headers });
     expect(prompt?.name).toBe(SOUND);
     const said = this.process.log.splice(0);
-    expect(said.filter(({ level }) => level === undefined || Number(level) >= ERROR)).toEqual([]);
+    const defects = said.filter(
+      ({ level, msg }) =>
+        Number(level) >= ERROR || (level === undefined && !TIMER_WARNING.test(String(msg))),
+    );
+    if (defects.length > 0) throw new Error(`the service said ${JSON.stringify(defects)}`);
     this.#rssMiB.push(await this.#rss());
   }
 
@@ -97,5 +103,8 @@ export class FuzzedService {
   }
 }
 
-/** Pino's number for the level. What has none is not of the log: a warning of Node's. */
+/** Pino's number for the level. What has none is not of the log: the console of a library, or of Node. */
 const ERROR = 50;
+
+/** Node's lines about a Connect timeout that is refused as too long, but only after its timer was set. */
+const TIMER_WARNING = /TimeoutOverflowWarning|Timeout duration was set to 1|--trace-warnings/;
