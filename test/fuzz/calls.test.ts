@@ -28,6 +28,7 @@ import {
   SKIPPED_WITHOUT_POSTGRES,
 } from "../support/postgres-databases.ts";
 import { fuzz } from "./fuzz.ts";
+import { unlessRefused } from "./refusals.ts";
 import { KEY_ID, PROMPT, type Request, request } from "./requests.ts";
 import { temporaryFile } from "./temporary.ts";
 
@@ -75,12 +76,13 @@ async function runner(database: Database): Promise<(request: Request) => Promise
     secretHash: hashSecret(SECRET),
   });
   await keys.createKey(CALLER, { ...grant, id: KEY_ID, secretHash: hashSecret("unknown") });
-  await registry.createVersion(CALLER, {
-    name: PROMPT,
-    body: chat(message("user", "{{x}}")),
-    labels: ["production"],
-    commitMessage: "",
-  });
+  const createPrompt = (content: string) =>
+    registry.createVersion(CALLER, {
+      name: PROMPT,
+      body: chat(message("user", content)),
+      labels: ["production"],
+      commitMessage: "",
+    });
   const resolver = new Resolver(registry, memoryCache<Answer>(8 * 1024 * 1024));
   const prompts = promptService({ resolver, source: registry, newId: () => "id" });
   const served = [
@@ -101,7 +103,11 @@ async function runner(database: Database): Promise<(request: Request) => Promise
     signal: new AbortController().signal,
   };
 
+  let inputs = 0;
   return async ({ method: { name, parent, input, output }, bytes }) => {
+    // Inputs delete it sooner or later, and may make it a text, to which no chat can be added.
+    if (inputs % 200 === 0) await unlessRefused(() => createPrompt(`{{x}} ${inputs}`));
+    inputs += 1;
     const method = served.find(({ desc }) => desc.name === name && desc.parent === parent);
     if (method === undefined) throw new Error(`${name} is not served`);
     let decoded: Message;

@@ -116,7 +116,10 @@ function answerTo(
     // Whoever still speaks is not heard. No other stream is reset: Node cuts off who resets many.
     stream.on("end", () => ends || stream.close());
     stream.on("error", reject);
+    // Reflection may keep a stream whose third message is broken. Its client does not: it has a deadline too.
+    const timer = path === undefined ? undefined : setTimeout(() => stream.close(), 1000);
     stream.on("close", () => {
+      clearTimeout(timer);
       const grpc = trailers["grpc-status"] ?? headers["grpc-status"];
       resolve({ http: headers[":status"] ?? 0, grpc: grpc as string | undefined });
     });
@@ -134,7 +137,9 @@ describe("Protobuf in gRPC's frames", () => {
     },
     async check({ service, session }, call) {
       const { http, grpc } = await answerTo(session, service.secret, call);
-      if (http === 200) expect(DOCUMENTED).toContain(grpc);
+      if (http === 200 && (grpc !== undefined || call.path === undefined)) {
+        expect(DOCUMENTED).toContain(grpc);
+      } else if (http === 200) expect(call.path).toMatch(/Watch|Reflection/);
       else expect(http).toBe(415);
     },
     sound: ({ service }) => service.sound(),

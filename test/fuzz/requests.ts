@@ -20,7 +20,7 @@ const INCLUDE = `@@@langfusePrompt:name=${PROMPT}|label=latest@@@`;
 
 /** What fields hold when the request shall get beyond its first check, by the field's name. */
 const USUAL: Record<string, readonly string[]> = {
-  name: [PROMPT, "chat", "composed", "support/reply"],
+  name: [PROMPT, PROMPT, PROMPT, "chat", "support/reply"],
   label: ["production", "latest", "staging", "x"],
   labels: ["production", "staging", "x"],
   text: ["Hi {{x}}", INCLUDE, "{x}", "{{#s}}{{/s}}"],
@@ -40,6 +40,11 @@ const WHOLE = [
   201n,
   ...[31n, 32n, 38n, 53n, 63n, 64n].map((n) => 2n ** n - 1n),
 ];
+
+const whole = fc.oneof(
+  { weight: 5, arbitrary: fc.constantFrom(1n, 1n, 2n, 3n) },
+  { weight: 1, arbitrary: fc.constantFrom(...WHOLE) },
+);
 
 /** Deeper than any message of the contract but google.protobuf.Value, which has no bottom. */
 const MAX_DEPTH = 6;
@@ -117,7 +122,7 @@ function fieldBytes(field: DescField, depth: number): fc.Arbitrary<Write> {
     default:
       return tagged(
         WireType.Varint,
-        fc.constantFrom(...WHOLE).map((value) => (writer) => void writer.uint64(value)),
+        whole.map((value) => (writer) => void writer.uint64(value)),
       );
   }
 }
@@ -126,7 +131,7 @@ function string(field: string): fc.Arbitrary<string> {
   const usual = USUAL[field];
   if (usual === undefined) return text;
   return fc.oneof(
-    { weight: 7, arbitrary: fc.constantFrom(...usual) },
+    { weight: 15, arbitrary: fc.constantFrom(...usual) },
     { weight: 1, arbitrary: text },
   );
 }

@@ -1,5 +1,5 @@
 import { Agent, request as httpRequest, type IncomingMessage } from "node:http";
-import { brotliCompressSync, gzipSync } from "node:zlib";
+import { brotliCompressSync, brotliDecompressSync, gunzipSync, gzipSync } from "node:zlib";
 import { fromBinary, type JsonValue, toJson } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { describe, expect } from "vitest";
@@ -163,11 +163,17 @@ function ask(agent: Agent, service: FuzzedService, call: Call): Promise<Answer> 
   });
 }
 
+function decompressed(body: Buffer, encoding: string | undefined): Buffer {
+  if (encoding === "gzip") return gunzipSync(body);
+  return encoding === "br" ? brotliDecompressSync(body) : body;
+}
+
 async function collect(response: IncomingMessage): Promise<Answer> {
   const chunks: Buffer[] = [];
   for await (const chunk of response) chunks.push(chunk as Buffer);
   const contentType = response.headers["content-type"] ?? "";
-  return { status: response.statusCode ?? 0, contentType, body: Buffer.concat(chunks) };
+  const body = decompressed(Buffer.concat(chunks), response.headers["content-encoding"]);
+  return { status: response.statusCode ?? 0, contentType, body };
 }
 
 describe("Connect, JSON and gRPC-Web", () => {

@@ -74,7 +74,11 @@ export class FuzzedService {
   /** A well-behaved client is answered, and nothing was logged that tells of a defect. */
   async sound(): Promise<void> {
     const headers = { "x-api-key": this.secret };
-    const { prompt } = await this.process.prompts.getPrompt({ name: SOUND }, { headers });
+    const asked = this.process.prompts.getPrompt({ name: SOUND }, { headers });
+    const { prompt } = await asked.catch((cause) => {
+      const said = this.process.log.map(({ msg }) => msg).join("\n");
+      throw new Error(`no answer to a well-behaved client; the service said\n${said}`, { cause });
+    });
     expect(prompt?.name).toBe(SOUND);
     const said = this.process.log.splice(0);
     const defects = said.filter(
