@@ -59,6 +59,27 @@ function prefixed(value: number): Buffer {
   return Buffer.from([...bytes, rest]);
 }
 
+/** What the fuzzer of frames found: it ends a process whose nghttp2 is older than 1.68.1. */
+export const PING_AFTER_GOAWAY = Buffer.concat([
+  PREFACE,
+  frame(TYPE.settings, 0, 0, Buffer.alloc(0)),
+  frame(TYPE.goAway, 0, 0, Buffer.alloc(8)),
+  frame(
+    TYPE.headers,
+    END_HEADERS,
+    7,
+    headerBlock([
+      [":method", "POST"],
+      [":scheme", "http"],
+      [":path", "/promptd.v1.PromptService/GetPrompt"],
+      [":authority", "127.0.0.1"],
+      ["content-type", "application/grpc"],
+      ["te", "trailers"],
+    ]),
+  ),
+  frame(TYPE.ping, 0, 0, Buffer.alloc(9)),
+]);
+
 const uint32 = fc.oneof(
   fc.constantFrom(0, 1, 2 ** 14, 2 ** 24, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1),
   fc.nat(100),

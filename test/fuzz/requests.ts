@@ -163,7 +163,7 @@ export interface Request {
   bytes: Buffer;
 }
 
-export const METHODS: readonly DescMethod[] = [PromptService, ChangeService, KeyService].flatMap(
+const METHODS: readonly DescMethod[] = [PromptService, ChangeService, KeyService].flatMap(
   ({ methods }) => methods,
 );
 

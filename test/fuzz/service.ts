@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { scheduler } from "node:timers/promises";
 import { expect } from "vitest";
 import { hashSecret, KEY_SCOPES, newKeyId, newSecret } from "../../src/core/keys.ts";
 import type { NewKey } from "../../src/core/ports.ts";
@@ -75,7 +76,9 @@ export class FuzzedService {
   async sound(): Promise<void> {
     const headers = { "x-api-key": this.secret };
     const asked = this.process.prompts.getPrompt({ name: SOUND }, { headers });
-    const { prompt } = await asked.catch((cause) => {
+    const { prompt } = await asked.catch(async (cause) => {
+      // What a process says last may come after its sockets are gone.
+      await scheduler.wait(200);
       const said = this.process.log.map(({ msg }) => msg).join("\n");
       throw new Error(`no answer to a well-behaved client; the service said\n${said}`, { cause });
     });

@@ -1,8 +1,8 @@
 import { connect } from "node:net";
 import fc from "fast-check";
-import { describe, expect } from "vitest";
+import { describe, expect, it } from "vitest";
 import { fuzzTogether } from "./fuzz.ts";
-import { connection, MARK_ANSWERED } from "./http2.ts";
+import { connection, MARK_ANSWERED, PING_AFTER_GOAWAY } from "./http2.ts";
 import { mutations } from "./mutations.ts";
 import { request } from "./requests.ts";
 import { FuzzedService } from "./service.ts";
@@ -36,19 +36,41 @@ function exchange(port: number, bytes: Buffer, mark?: Buffer): Promise<Buffer> {
   });
 }
 
-const service = {
-  start: () => FuzzedService.start(),
-  sound: (service: FuzzedService) => service.sound(),
-  end: (service: FuzzedService) => service.end(),
-};
+/**
+ * CVE-2026-27135: nghttp2 before 1.68.1, which Node brings, aborts the process at a frame of a wrong
+ * size behind the end of a session. Nothing in promptd can catch it.
+ */
+const NODE_ABORTS = "Assertion `iframe->state == NGHTTP2_IB_IGN_ALL' failed";
+
+const [major = 0, minor = 0, patch = 0] = (process.versions.nghttp2 ?? "").split(".").map(Number);
+const nodeAborts = major * 1_000_000 + minor * 1000 + patch < 1_068_001;
 
 describe("HTTP/2", () => {
   fuzzTogether("HTTP/2 frames", connection, {
-    ...service,
-    async check({ grpcPort }, bytes) {
-      await exchange(grpcPort, bytes, MARK_ANSWERED);
+    start: async () => ({ service: await FuzzedService.start() }),
+    async check({ service }, bytes) {
+      await exchange(service.grpcPort, bytes, MARK_ANSWERED);
     },
+    async sound(subject) {
+      try {
+        await subject.service.sound();
+      } catch (error) {
+        if (!nodeAborts || !String(error).includes(NODE_ABORTS)) throw error;
+        console.warn("Node aborted as nghttp2 before 1.68.1 does; another service goes on");
+        subject.service = await FuzzedService.start();
+      }
+    },
+    end: ({ service }) => service.end(),
   });
+
+  it.skipIf(nodeAborts)(
+    `lives through a ping of a wrong size after GOAWAY${nodeAborts ? " (skipped: needs a Node with nghttp2 1.68.1)" : ""}`,
+    async () => {
+      const service = await FuzzedService.start();
+      await exchange(service.grpcPort, PING_AFTER_GOAWAY);
+      await service.end();
+    },
+  );
 });
 
 const header = fc.oneof(
@@ -116,10 +138,12 @@ const bytes = fc.oneof(
 
 describe("HTTP/1.1", () => {
   fuzzTogether("HTTP/1.1 bytes", bytes, {
-    ...service,
+    start: () => FuzzedService.start(),
     async check({ httpPort }, bytes) {
       const answer = await exchange(httpPort, bytes);
       if (answer.byteLength > 0) expect(answer.toString("latin1")).toMatch(/^HTTP\/1\.1 \d\d\d /);
     },
+    sound: (service) => service.sound(),
+    end: (service) => service.end(),
   });
 });
