@@ -46,7 +46,10 @@ const json = fc.jsonValue({ maxDepth: 3, stringUnit: "binary" }) as fc.Arbitrary
   PromptBody["config"]
 >;
 
-const config = fc.oneof(fc.constant({}), json, fc.dictionary(content, json));
+/** As a registry holds it: without the key that is refused. */
+const config = fc
+  .oneof(fc.constant({}), json, fc.dictionary(content, json))
+  .filter((config) => !JSON.stringify(config).includes('"__proto__"'));
 
 const item = fc.oneof(
   fc.record({ type: fc.constant("chatmessage" as const), role: content, content }),
