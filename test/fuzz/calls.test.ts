@@ -3,18 +3,22 @@ import { Code } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect } from "vitest";
 import { ChangeService } from "../../gen/promptd/v1/change_service_pb.ts";
 import { KeyService } from "../../gen/promptd/v1/key_service_pb.ts";
+import { PolicyService } from "../../gen/promptd/v1/policy_service_pb.ts";
 import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import { memoryCache } from "../../src/cache/memory.ts";
 import { Gate, hashSecret, KEY_SCOPES } from "../../src/core/keys.ts";
 import { type Answer, Resolver } from "../../src/core/resolver.ts";
+import { CallLimits } from "../../src/rpc/call-limits.ts";
 import { CallFailure, Calls, responseMessage, serve } from "../../src/rpc/calls.ts";
 import { changeService } from "../../src/rpc/change-service.ts";
 import { keyService } from "../../src/rpc/key-service.ts";
 import {
   CHANGE_PERMISSIONS,
   KEY_PERMISSIONS,
+  POLICY_PERMISSIONS,
   PROMPT_PERMISSIONS,
 } from "../../src/rpc/permissions.ts";
+import { policyService } from "../../src/rpc/policy-service.ts";
 import { promptService } from "../../src/rpc/prompt-service.ts";
 import type { Database } from "../../src/store/database.ts";
 import { Keys } from "../../src/store/keys.ts";
@@ -36,7 +40,7 @@ const SECRET = "fuzz";
 /** Codes that no request may be answered with while all that promptd depends on is there. */
 const DEFECTS = new Set([Code.Internal, Code.Unknown, Code.Unavailable]);
 
-const CALLER = { project: "default", actor: "fuzz" };
+const CALLER = { project: "default", actor: "fuzz", scopes: KEY_SCOPES };
 
 describe("decoding and every method, on SQLite", () => {
   const subject = calls(async () => `sqlite:${temporaryFile()}`);
@@ -89,6 +93,7 @@ async function runner(database: Database): Promise<(request: Request) => Promise
     serve(PromptService, prompts, PROMPT_PERMISSIONS),
     serve(ChangeService, changeService(registry), CHANGE_PERMISSIONS),
     serve(KeyService, keyService(keys), KEY_PERMISSIONS),
+    serve(PolicyService, policyService(registry), POLICY_PERMISSIONS),
   ].flatMap(({ methods }) => methods);
   const observer = { ended() {}, refused() {} };
   let logged = "";
@@ -97,9 +102,12 @@ async function runner(database: Database): Promise<(request: Request) => Promise
       logged = line;
     },
   });
-  const calls = new Calls(new Gate(keys), log, observer);
+  const limits = new CallLimits({ concurrent: 100, queued: 100, keyRate: undefined });
+  const calls = new Calls(new Gate(keys), limits, log, observer);
   const arrival = {
     header: (name: string) => (name === "x-api-key" ? SECRET : undefined),
+    origin: "192.0.2.1",
+    certificate: undefined,
     signal: new AbortController().signal,
   };
 

@@ -5,6 +5,7 @@ import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import fc from "fast-check";
 import { ChangeService } from "../../gen/promptd/v1/change_service_pb.ts";
 import { KeyService } from "../../gen/promptd/v1/key_service_pb.ts";
+import { PolicyService } from "../../gen/promptd/v1/policy_service_pb.ts";
 import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import { toPageToken } from "../../src/rpc/pages.ts";
 import { mutations } from "./mutations.ts";
@@ -163,9 +164,12 @@ export interface Request {
   bytes: Buffer;
 }
 
-const METHODS: readonly DescMethod[] = [PromptService, ChangeService, KeyService].flatMap(
-  ({ methods }) => methods,
-);
+const METHODS: readonly DescMethod[] = [
+  PromptService,
+  ChangeService,
+  KeyService,
+  PolicyService,
+].flatMap(({ methods }) => methods);
 
 /** A request of any method, sound or broken. */
 export const request: fc.Arbitrary<Request> = fc.oneof(
