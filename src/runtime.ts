@@ -16,6 +16,7 @@ import { allowOrigins } from "./http/cors.ts";
 import { hostGuard } from "./http/host-guard.ts";
 import { operationRoutes } from "./http/routes.ts";
 import { httpServer } from "./http/server.ts";
+import { answersWithoutKey, refuseOpenDoor, warnOfCrashes } from "./off-loopback.ts";
 import { CallLimits } from "./rpc/call-limits.ts";
 import { Calls, serve } from "./rpc/calls.ts";
 import { changeService } from "./rpc/change-service.ts";
@@ -123,9 +124,9 @@ async function serveOn(
     maxConnectionAgeMs: settings.maxConnectionAge,
     graceMs: settings.shutdownGrace,
     tls: certificates?.tls,
-    openReflection: withoutKey(settings, settings.grpcListen, "reflection"),
+    openReflection: answersWithoutKey(settings, settings.grpcListen, "reflection"),
   });
-  const openMetrics = withoutKey(settings, settings.httpListen, "metrics");
+  const openMetrics = answersWithoutKey(settings, settings.httpListen, "metrics");
   const plain = openMetrics ? operations : keyedPath("/metrics", operations, calls);
   const routes = connectListener(served, calls, openCalls, plain);
   const shared = allowOrigins(settings.corsOrigins ?? [], routes);
@@ -142,6 +143,7 @@ async function serveOn(
     http.renew(tls);
   });
   log.info({ grpc: grpcAddress, http: httpAddress }, "serving");
+  warnOfCrashes(settings, log);
   if (open) log.warn("there are no keys: everyone who reaches these addresses can change prompts");
   return {
     grpcAddress,
@@ -167,28 +169,6 @@ async function readCertificates(
   const files = { PROMPTD_TLS_CERT: tlsCert, PROMPTD_TLS_KEY: tlsKey };
   const clientCa = tlsClientCa === undefined ? {} : { PROMPTD_TLS_CLIENT_CA: tlsClientCa };
   return Certificates.read({ ...files, ...clientCa }, log);
-}
-
-function isLoopback({ host }: ListenAddress): boolean {
-  return /^(127\.\d+\.\d+\.\d+|::1|localhost)$/.test(host);
-}
-
-/** Whether something is answered on an address without a key. */
-function withoutKey({ keyless }: Settings, address: ListenAddress, what: string): boolean {
-  return isLoopback(address) || keyless?.includes(what) === true;
-}
-
-/** Nobody is asked for a key, so only this machine may ask, unless somebody decided otherwise. */
-function refuseOpenDoor({ grpcListen, httpListen, insecure }: Settings): void {
-  if (insecure) return;
-  const description =
-    "is not loopback, and there are no keys: everyone who reaches it could change prompts; " +
-    "make a key with `promptd keys create`, use 127.0.0.1, or set PROMPTD_INSECURE=true if the network keeps others away";
-  const open = { PROMPTD_GRPC_LISTEN: grpcListen, PROMPTD_HTTP_LISTEN: httpListen };
-  const violations = Object.entries(open)
-    .filter(([, address]) => !isLoopback(address))
-    .map(([field]) => ({ field, description }));
-  if (violations.length > 0) throw PromptdError.invalid(...violations);
 }
 
 async function reachable(database: Database): Promise<"ok" | string> {
