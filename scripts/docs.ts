@@ -1,5 +1,5 @@
 /**
- * Writes the pages of docs/ that are made from the code.
+ * Writes the pages of docs/ that are made from the code and the lockfile.
  * `--check` writes nothing and fails where one is not current.
  */
 
@@ -7,6 +7,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { flagName, SETTINGS } from "../src/settings.ts";
 import { createMetrics } from "../src/telemetry/metrics.ts";
 import { cliReference } from "./cli-reference.ts";
+import { dependencyList } from "./dependencies.ts";
 
 const NOTICE = "<!-- Made by `npm run docs`; change the code instead. -->\n";
 
@@ -14,6 +15,7 @@ const pages: Record<string, string> = {
   "docs/configuration.md": settingsReference(),
   "docs/cli.md": cliReference(),
   "docs/metrics.md": await metricsReference(),
+  "docs/dependencies.md": dependencyList(JSON.parse(await readFile("package-lock.json", "utf8"))),
 };
 
 let stale = false;
