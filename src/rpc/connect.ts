@@ -1,7 +1,7 @@
 /** Connect, gRPC-Web and JSON over HTTP/1.1, on connect-node. */
 
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
-import type { DescMethodUnary, DescService, Message } from "@bufbuild/protobuf";
+import { type DescMethodUnary, fromJsonString, type Message } from "@bufbuild/protobuf";
 import {
   Code,
   ConnectError,
@@ -9,7 +9,6 @@ import {
   createContextKey,
   createContextValues,
   type HandlerContext,
-  type ServiceImpl,
 } from "@connectrpc/connect";
 import {
   type ConnectNodeAdapterOptions,
@@ -30,11 +29,8 @@ import { HttpArrival } from "./http-arrival.ts";
 import type { OpenCall, OpenCalls } from "./open-calls.ts";
 import { toConnectError } from "./status.ts";
 
-/** connect hands these on to its JSON serialization, which reads `textDecoder` although no type says so. */
-const STRICT_JSON = {
-  ignoreUnknownFields: false,
-  textDecoder: new TextDecoder("utf-8", { fatal: true }),
-};
+/** JSON is UTF-8, and not repaired where it is not. */
+const UTF8 = new TextDecoder("utf-8", { fatal: true });
 
 /** connect's own, but a body that ends too early is the caller's fault like any other broken one. */
 const COMPRESSIONS = [compressionGzip, compressionBrotli].map((compression) => ({
@@ -77,7 +73,6 @@ export function connectListener(
     readMaxBytes: MESSAGE_LIMIT_BYTES,
     acceptCompression: COMPRESSIONS,
     maxTimeoutMs: LONGEST_TIMEOUT_MS,
-    jsonOptions: STRICT_JSON,
     contextValues: (request) => createContextValues().set(REQUEST, request as IncomingMessage),
     routes: (router) => addRoutes(router, served, calls, openCalls, unread),
     fallback: fallback as NonNullable<ConnectNodeAdapterOptions["fallback"]>,
@@ -100,29 +95,49 @@ function addRoutes(
   openCalls: OpenCalls,
   unread: UnreadCalls,
 ): void {
-  for (const { service, methods } of served) {
-    const handlers: Record<
-      string,
-      (request: Message, context: HandlerContext) => Promise<Message>
-    > = {};
-    for (const method of methods) {
-      const { desc } = method;
-      handlers[desc.localName] = async (request, context) => {
-        const incoming = requestOf(context);
-        unread.read(incoming);
-        try {
-          const arrival = new HttpArrival(incoming, () => signalOf(context));
-          const response = await calls.run(method, "connect", request, arrival);
-          const open = OPEN_CALLS.get(incoming);
-          if (open && response instanceof Uint8Array) openCalls.hold(open, response.byteLength);
-          return responseMessage(desc, response);
-        } catch (thrown) {
-          throw thrown instanceof CallFailure ? toConnectError(thrown.status) : thrown;
-        }
-      };
-    }
-    router.service(service, handlers as unknown as Partial<ServiceImpl<DescService>>);
+  for (const method of served.flatMap(({ methods }) => methods)) {
+    const { desc } = method;
+    const handler = async (request: Message, context: HandlerContext) => {
+      const incoming = requestOf(context);
+      unread.read(incoming);
+      try {
+        const arrival = new HttpArrival(incoming, () => signalOf(context));
+        const response = await calls.run(method, "connect", request, arrival);
+        const open = OPEN_CALLS.get(incoming);
+        if (open && response instanceof Uint8Array) openCalls.hold(open, response.byteLength);
+        return responseMessage(desc, response);
+      } catch (thrown) {
+        throw thrown instanceof CallFailure ? toConnectError(thrown.status) : thrown;
+      }
+    };
+    router.rpc(desc, handler, { jsonOptions: strictJson(desc) });
   }
+}
+
+/**
+ * connect hands these on to its JSON serialization, which reads `textDecoder` although no type says so.
+ * What it says of JSON that does not fit quotes the request, and so a template or
+ * the value of a variable; hence whatever it would refuse is refused before.
+ */
+function strictJson({ input }: DescMethodUnary) {
+  const strict = { ignoreUnknownFields: false };
+  const decode = (bytes: Uint8Array): string => {
+    const json = UTF8.decode(bytes);
+    try {
+      fromJsonString(input, json, strict);
+    } catch (thrown) {
+      throw new ConnectError(withoutQuotes((thrown as Error).message), Code.InvalidArgument);
+    }
+    return json;
+  };
+  return { ...strict, textDecoder: { decode } };
+}
+
+/** What could not be decoded, and the name of a key that is too much. */
+function withoutQuotes(message: string): string {
+  const known =
+    /^cannot decode [\w. ]+ from JSON(: (key ".{1,100}" is unknown|duplicate object key ".{1,100}")$)?/;
+  return known.exec(message)?.[0] ?? "cannot decode the request from JSON";
 }
 
 const OPEN_CALLS = new WeakMap<IncomingMessage, OpenCall>();

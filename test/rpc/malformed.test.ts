@@ -168,6 +168,39 @@ describe("Connect and JSON", () => {
     expect(body.message).toContain("lable");
   });
 
+  it("quotes nothing of JSON that it cannot read, on either protocol", async () => {
+    const text = "Sing";
+    const json = JSON.stringify({
+      name: "p",
+      variables: { mood: text },
+      placeholders: { past: { messages: [{ role: "user", content: text }] } },
+    });
+    const broken = [
+      ...Array.from(json, (_, end) => json.slice(0, end)).slice(1),
+      ...Array.from(json, (_, at) => `${json.slice(0, at)}\u0001${json.slice(at)}`),
+      json.replace(`{"mood":"${text}"}`, `"${text}"`),
+      json.replace(`[{"role":"user","content":"${text}"}]`, `"${text}"`),
+      json.replace(`{"role":"user","content":"${text}"}`, `"${text}"`),
+      json.replace('"p"', `{"${text}":1}`),
+      json.replace("{", `{"version":"${text}",`),
+    ];
+    const path = "/promptd.v1.PromptService/Compile";
+    for (const body of broken) {
+      const { status, body: answer } = await post(body, undefined, path);
+      const type = { "content-type": "application/grpc-web+json" };
+      const url = `http://127.0.0.1:${service.httpPort}${path}`;
+      const web = await fetch(url, {
+        method: "POST",
+        body: frame(Buffer.from(body)),
+        headers: type,
+      });
+      const told = decodeURIComponent(/grpc-message: (.*)\r/.exec(await web.text())?.[1] ?? "");
+      expect({ body, told }).toEqual({ body, told: answer.message });
+      expect(status).toBe(400);
+      expect(answer.message).not.toContain(text);
+    }
+  });
+
   it("answers truncated Protobuf as gRPC does", async () => {
     const seen = await post(Buffer.from(valid.subarray(0, 2)), {
       "content-type": "application/proto",
