@@ -3,7 +3,7 @@
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { PromptdError } from "../core/errors.ts";
-import { decodeUtf8, withoutByteOrderMark } from "../files/text.ts";
+import { decodeUtf8, parseJson } from "../files/text.ts";
 
 /** @throws invalid where the file cannot be read */
 export async function readBytes(file: string): Promise<Uint8Array> {
@@ -20,10 +20,9 @@ export async function readJsonFile<Schema extends z.ZodType>(
   const bytes = await readBytes(file);
   let value: unknown;
   try {
-    value = JSON.parse(withoutByteOrderMark(decodeUtf8(bytes)));
+    value = parseJson(decodeUtf8(bytes));
   } catch (cause) {
-    const { message } = cause as Error;
-    throw inFile(file, cause instanceof PromptdError ? message : `not JSON: ${message}`, cause);
+    throw inFile(file, (cause as PromptdError).message, cause);
   }
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;

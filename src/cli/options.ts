@@ -116,13 +116,30 @@ export function keyValue(text: string): [key: string, value: string] {
   throw new InvalidArgumentError("expected KEY=VALUE");
 }
 
-/** `KEY=JSON`, the value parsed. */
-export function jsonAssignment(text: string): [key: string, value: unknown] {
-  const [key, json] = keyValue(text);
+/** `NAME=TEXT` of `--var` */
+export function variable(text: string): [name: string, value: string] {
+  return unquoted("--var", () => keyValue(text));
+}
+
+/** `NAME=JSON` of `--var-json`, the value parsed. */
+export function jsonVariable(text: string): [name: string, value: unknown] {
+  return unquoted("--var-json", () => {
+    const [name, json] = keyValue(text);
+    try {
+      return [name, JSON.parse(json)];
+    } catch {
+      throw new InvalidArgumentError(`expected JSON behind ${name}=; --var takes text`);
+    }
+  });
+}
+
+/** Commander quotes an argument that is wrong, and with it the value of a variable. */
+function unquoted<Value>(option: string, read: () => Value): Value {
   try {
-    return [key, JSON.parse(json)];
-  } catch {
-    throw new InvalidArgumentError(`expected JSON behind ${key}=; --var takes text`);
+    return read();
+  } catch (thrown) {
+    const { message: description } = thrown as InvalidArgumentError;
+    throw new WrongUsage(PromptdError.invalid({ field: option, description }));
   }
 }
 

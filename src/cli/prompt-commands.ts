@@ -2,11 +2,12 @@ import { type Command, Option } from "commander";
 import type { Lazily } from "./action.ts";
 import {
   changeKind,
-  jsonAssignment,
+  jsonVariable,
   KIND_WORDS,
   keyValue,
   repeatable,
   time,
+  variable,
   versionNumber,
   wholeNumber,
   withSelectorOptions,
@@ -40,8 +41,8 @@ export function addPromptCommands(program: Command, lazily: Lazily): void {
     .argument("<name>", "the prompt");
   withSelectorOptions(compile)
     .option("--user-id <id>", "who the prompt is for")
-    .option("--var <name=text>", "a variable; repeatable", repeatable(keyValue))
-    .option("--var-json <name=json>", "a JSON variable; repeatable", repeatable(jsonAssignment))
+    .option("--var <name=text>", "a variable; repeatable", repeatable(variable))
+    .option("--var-json <name=json>", "a JSON variable; repeatable", repeatable(jsonVariable))
     .option(
       "--vars <file>",
       "JSON file with an object of variables; repeatable",

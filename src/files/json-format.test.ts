@@ -30,6 +30,8 @@ describe("readJson", () => {
 
   it.each([
     ["broken JSON", "{", "not JSON: "],
+    ["a text that is not quoted, without quoting it", "Sing", /^not JSON: Unexpected token 'S'$/],
+    ["a wrong word, without quoting", '["Sing", of\n]', /^not JSON: Unexpected token 'o'$/],
     ["a text", '"Hi"', "expected a list of messages, or an object with a key template"],
     ["no template", "{}", "expected a list of messages, or an object with a key template"],
     ["an unknown key", '{"template": "", "labels_": []}', 'unknown key "labels_": expected one of'],

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { PromptdError } from "../core/errors.ts";
 import type { ChatItem } from "../core/prompt.ts";
 import { type FileContent, fileContent, headerKeys, readHeader, unicodeText } from "./header.ts";
-import { withoutByteOrderMark } from "./text.ts";
+import { parseJson } from "./text.ts";
 
 /** The kind of a message may be left out, as in messages for a model. */
 const ITEMS = z.array(
@@ -21,7 +21,7 @@ const ITEMS = z.array(
 
 /** @throws invalid with the place in the document */
 export function readJson(text: string): FileContent {
-  const { template, ...fields } = objectOf(parse(withoutByteOrderMark(text)));
+  const { template, ...fields } = objectOf(parseJson(text));
   const header = readHeader(fields, () => "");
   const content = fileContent(header, readTemplate(template));
   if (header.type !== undefined && header.type !== content.body.type) {
@@ -34,15 +34,6 @@ export function readJson(text: string): FileContent {
 export function writeJson(content: FileContent): string {
   const { type, ...rest } = headerKeys(content);
   return `${JSON.stringify({ type, template: content.body.template, ...rest }, null, 2)}\n`;
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new PromptdError("invalid", `not JSON: ${reason}`, { cause });
-  }
 }
 
 /** A bare list of messages is a chat with nothing beside it. */

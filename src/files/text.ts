@@ -34,6 +34,19 @@ export function withoutByteOrderMark(text: string): string {
   return text.startsWith("\ufeff") ? text.slice(1) : text;
 }
 
+/** What JSON.parse quotes: of a template, or of the values of variables. Errors end in logs and do not hold it. */
+const JSON_QUOTE = /, (\.{3})?".*"(\.{3})? is not valid JSON$/s;
+
+/** @throws invalid where it is not JSON */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(withoutByteOrderMark(text));
+  } catch (thrown) {
+    const reason = (thrown as Error).message.replace(JSON_QUOTE, "");
+    throw new PromptdError("invalid", `not JSON: ${reason}`);
+  }
+}
+
 /** An `invalid` error at a line of the file, counted from 1. */
 export function invalidLine(line: number, message: string): PromptdError {
   return new PromptdError("invalid", `line ${line}: ${message}`);
