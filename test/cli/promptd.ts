@@ -1,4 +1,5 @@
 import { run } from "../../src/cli/program.ts";
+import { confided, said } from "../support/leaks.ts";
 
 export interface Ended {
   code: number;
@@ -18,6 +19,11 @@ export async function promptd(
   args: readonly string[],
   { env = {}, stdin = "", watched = false }: Surroundings = {},
 ): Promise<Ended> {
+  confided("template", stdin);
+  for (const [index, option] of args.entries()) {
+    if (option !== "--var" && option !== "--var-json") continue;
+    confided("value", args[index + 1]?.replace(/^.*?=/, "") ?? "");
+  }
   let out = "";
   let err = "";
   const code = await run(args, {
@@ -34,6 +40,7 @@ export async function promptd(
     },
     watched,
   });
+  said("standard error", err);
   return { code, out, err };
 }
 

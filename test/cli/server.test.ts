@@ -1,4 +1,4 @@
-import { execFile, spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 import Libsql from "libsql";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { hasCurl } from "../support/curl.ts";
-import { spawnService } from "../support/process.ts";
+import { spawnServe, spawnService } from "../support/process.ts";
 import { startService } from "../support/service.ts";
 import { against, promptd } from "./promptd.ts";
 
@@ -21,14 +21,7 @@ afterEach(() => rm(dir, { recursive: true }));
 
 describe("serve", () => {
   it("tells calls that can be pasted, and keeps templates byte for byte", async () => {
-    const args = ["--import", "tsx", "src/main.ts", "serve", "--seed-dir", "prompts"];
-    const env = {
-      PATH: process.env.PATH,
-      PROMPTD_DATA_DIR: dir,
-      PROMPTD_GRPC_LISTEN: "127.0.0.1:0",
-      PROMPTD_HTTP_LISTEN: "127.0.0.1:0",
-    };
-    const child = spawn(process.execPath, args, { env, stdio: ["ignore", "pipe", "ignore"] });
+    const child = spawnServe(["--seed-dir", "prompts"], { PROMPTD_DATA_DIR: dir });
     try {
       const [text] = (await once(child.stdout.setEncoding("utf8"), "data")) as [string];
       const curl = text.match(/^ {2}(curl .*)$/m)?.[1] ?? "";

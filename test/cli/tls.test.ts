@@ -1,4 +1,4 @@
-import { execFile, spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,6 +13,7 @@ import {
   SKIPPED_WITHOUT_OPENSSL,
 } from "../support/certificates.ts";
 import { hasCurl } from "../support/curl.ts";
+import { spawnServe } from "../support/process.ts";
 import { startService, type TestService } from "../support/service.ts";
 import { promptd } from "./promptd.ts";
 
@@ -116,18 +117,14 @@ describe.skipIf(!hasOpenssl)(`the command line with TLS${SKIPPED_WITHOUT_OPENSSL
   });
 
   it("serves, and tells calls that can be pasted", async () => {
-    const args = ["--import", "tsx", "src/main.ts", "serve", "--seed-dir", "prompts"];
     const dataDir = mkdtempSync(join(folder, "data-"));
     const env = {
-      PATH: process.env.PATH,
       PROMPTD_DATA_DIR: dataDir,
-      PROMPTD_GRPC_LISTEN: "127.0.0.1:0",
-      PROMPTD_HTTP_LISTEN: "127.0.0.1:0",
       PROMPTD_TLS_CERT: server.cert,
       PROMPTD_TLS_KEY: server.key,
       PROMPTD_SHUTDOWN_GRACE: "0s",
     };
-    const child = spawn(process.execPath, args, { env, stdio: ["ignore", "pipe", "ignore"] });
+    const child = spawnServe(["--seed-dir", "prompts"], env);
     try {
       const [text] = (await once(child.stdout.setEncoding("utf8"), "data")) as [string];
       if (hasCurl) {

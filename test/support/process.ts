@@ -1,11 +1,14 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
 import { type Client, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { onTestFinished } from "vitest";
 import { ChangeService } from "../../gen/promptd/v1/change_service_pb.ts";
 import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { confided, hearOut, said } from "./leaks.ts";
+import type { Recorded } from "./recorded.ts";
 
 /** `promptd serve` as a process of its own. */
 export interface ServiceProcess {
@@ -20,17 +23,37 @@ export interface ServiceProcess {
   stop(signal?: NodeJS.Signals): Promise<number | null>;
 }
 
-/** Starts a service on free ports. It is killed with the test, if it still runs then. */
-export async function spawnService(env: Record<string, string>): Promise<ServiceProcess> {
-  const child = spawn(process.execPath, ["--import", "tsx", "src/main.ts", "serve"], {
+interface ServeProcess extends ChildProcess {
+  stdout: Readable;
+  stderr: Readable;
+}
+
+/** Starts `promptd serve` on free ports, and searches what it says for leaks. */
+export function spawnServe(flags: readonly string[], env: Record<string, string>): ServeProcess {
+  const imports = ["tsx", "./test/support/recorded.ts"].flatMap((module) => ["--import", module]);
+  const child = spawn(process.execPath, [...imports, "src/main.ts", "serve", ...flags], {
     env: {
       PATH: process.env.PATH,
       PROMPTD_GRPC_LISTEN: "127.0.0.1:0",
       PROMPTD_HTTP_LISTEN: "127.0.0.1:0",
+      PROMPTD_LOG_LEVEL: "debug",
       ...env,
     },
-    stdio: ["ignore", "ignore", "pipe"],
+    stdio: ["ignore", "pipe", "pipe", "ipc"],
+  }) as ServeProcess;
+  child.on("message", (message: Recorded) => {
+    if (message.confided) confided(...message.confided);
+    if (message.said) said(...message.said);
   });
+  createInterface({ input: child.stderr }).on("line", (line) => said("log", line));
+  child.stdout.setEncoding("utf8").on("data", (text: string) => said("standard output", text));
+  hearOut(once(child, "close"));
+  return child;
+}
+
+/** Starts a service on free ports. It is killed with the test, if it still runs then. */
+export async function spawnService(env: Record<string, string>): Promise<ServiceProcess> {
+  const child = spawnServe([], env);
   const log: Record<string, unknown>[] = [];
   onTestFinished(() => void child.kill("SIGKILL"));
   const { grpc, http } = await serving(child, log);
@@ -53,10 +76,9 @@ export async function spawnService(env: Record<string, string>): Promise<Service
 }
 
 function serving(
-  child: ChildProcess,
+  child: ServeProcess,
   log: Record<string, unknown>[],
 ): Promise<{ grpc: string; http: string }> {
-  if (child.stderr === null) throw new Error("expected a pipe");
   const lines = createInterface({ input: child.stderr });
   return new Promise((resolve, reject) => {
     lines.on("line", (line) => {

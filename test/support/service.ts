@@ -8,6 +8,7 @@ import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import { type Runtime, start } from "../../src/runtime.ts";
 import { loadSettings } from "../../src/settings.ts";
 import { createLog } from "../../src/telemetry/log.ts";
+import { said } from "./leaks.ts";
 
 /** A whole service in this process, on free ports and a folder of its own. */
 export interface TestService {
@@ -34,7 +35,12 @@ export async function startService(env: Record<string, string> = {}): Promise<Te
   const log: string[] = [];
   const runtime = await start(
     settings,
-    createLog("debug", { write: (line: string) => void log.push(line) }),
+    createLog("debug", {
+      write(line: string) {
+        log.push(line);
+        said("log", line);
+      },
+    }),
   );
   const transport = createGrpcTransport({ baseUrl: `http://${runtime.grpcAddress}` });
   return {
