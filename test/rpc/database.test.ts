@@ -28,7 +28,7 @@ it.skipIf(postgresUrl === undefined)(
     await server.crash();
     for (const call of [
       service.prompts.getPrompt({ name: "p" }),
-      service.prompts.createVersion({ name: "p", ...text("two") }),
+      service.prompts.createVersion({ name: "p", ...text("a text that no log may hold") }),
     ]) {
       const error = ConnectError.from(await call.catch((thrown) => thrown));
       expect(error.code).toBe(Code.Unavailable);
