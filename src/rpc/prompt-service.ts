@@ -11,6 +11,7 @@ import {
   SetLabelsResponseSchema,
   SetTagsResponseSchema,
 } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { compositionTags } from "../core/composition.ts";
 import { PromptdError } from "../core/errors.ts";
 import { allowsPrompt } from "../core/keys.ts";
 import { requireValidVersion } from "../core/new-version.ts";
@@ -128,6 +129,8 @@ export function promptService({
       };
       requireValidVersion(version);
       requirePrompt(caller, name);
+      // What a version includes is read with it.
+      for (const tag of compositionTags(version.body)) requirePrompt(caller, tag.name);
       if (labels.some((label) => label !== LATEST_LABEL)) requireScope(caller, "release");
       const created = await source.createVersion(caller, version);
       return create(CreateVersionResponseSchema, {

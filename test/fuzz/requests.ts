@@ -21,7 +21,7 @@ const INCLUDE = `@@@langfusePrompt:name=${PROMPT}|label=latest@@@`;
 
 /** What fields hold when the request shall get beyond its first check, by the field's name. */
 const USUAL: Record<string, readonly string[]> = {
-  name: [PROMPT, PROMPT, PROMPT, "chat", "support/reply"],
+  name: [PROMPT, PROMPT, PROMPT, "chat", "a/reply"],
   label: ["production", "latest", "staging", "x"],
   labels: ["production", "staging", "x"],
   text: ["Hi {{x}}", INCLUDE, "{x}", "{{#s}}{{/s}}"],

@@ -35,7 +35,7 @@ const PIECES = [
     "👨‍👩‍👧",
     "\u202e",
   ],
-  ...["production", "latest", "new", "metrics", "p", "support/reply", "key_0123456789abcdef"],
+  ...["production", "latest", "new", "metrics", "p", "a/reply", "key_1"],
 ];
 
 const piece = fc.oneof(

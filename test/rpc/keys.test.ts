@@ -235,6 +235,27 @@ describe("a key that is limited to other prompts", () => {
     },
   );
 
+  it("cannot read others by including them", async () => {
+    const include = (name: string) => ({
+      name: "support/spy",
+      text: `@@@langfusePrompt:name=${name}|label=production@@@`,
+    });
+    const spying = await seen(
+      PromptService,
+      "createVersion",
+      bearer("other prompts"),
+      include("mine"),
+    );
+    expect(spying.code).toBe("PermissionDenied");
+    const own = await seen(
+      PromptService,
+      "createVersion",
+      bearer("other prompts"),
+      include("yours"),
+    );
+    expect(own.code).toBe("FailedPrecondition");
+  });
+
   it("may use what its patterns name", async () => {
     for (const name of ["yours", "support/reply"]) {
       const { code } = await seen(PromptService, "getPrompt", bearer("other prompts"), { name });

@@ -164,7 +164,7 @@ describe("Connect and JSON", () => {
     expect(body.message).toContain("lable");
   });
 
-  it("quotes nothing of JSON that it cannot read, on either protocol", async () => {
+  it("quotes nothing of JSON that it cannot read", async () => {
     const text = "Sing";
     const json = JSON.stringify({
       name: "p",
@@ -183,15 +183,6 @@ describe("Connect and JSON", () => {
     const path = "/promptd.v1.PromptService/Compile";
     for (const body of broken) {
       const { status, body: answer } = await post(body, undefined, path);
-      const type = { "content-type": "application/grpc-web+json" };
-      const url = `http://127.0.0.1:${service.httpPort}${path}`;
-      const web = await fetch(url, {
-        method: "POST",
-        body: frame(Buffer.from(body)),
-        headers: type,
-      });
-      const told = decodeURIComponent(/grpc-message: (.*)\r/.exec(await web.text())?.[1] ?? "");
-      expect({ body, told }).toEqual({ body, told: answer.message });
       expect(status).toBe(400);
       expect(answer.message).not.toContain(text);
     }
