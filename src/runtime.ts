@@ -8,10 +8,13 @@ import { ChangeService } from "../gen/promptd/v1/change_service_pb.ts";
 import { KeyService } from "../gen/promptd/v1/key_service_pb.ts";
 import { PolicyService } from "../gen/promptd/v1/policy_service_pb.ts";
 import { PromptService } from "../gen/promptd/v1/prompt_service_pb.ts";
-import { memoryCache } from "./cache/memory.ts";
+import { Memory } from "./cache/memory.ts";
 import { PromptdError } from "./core/errors.ts";
+import { Feed } from "./core/feed.ts";
 import { Gate } from "./core/keys.ts";
-import { type Answer, Resolver } from "./core/resolver.ts";
+import { KnownKeys } from "./core/known-keys.ts";
+import { Resolver } from "./core/resolver.ts";
+import { Tiers } from "./core/tiers.ts";
 import { allowOrigins } from "./http/cors.ts";
 import { hostGuard } from "./http/host-guard.ts";
 import { operationRoutes } from "./http/routes.ts";
@@ -35,6 +38,7 @@ import { policyService } from "./rpc/policy-service.ts";
 import { promptService } from "./rpc/prompt-service.ts";
 import { seed } from "./seed.ts";
 import type { ListenAddress, Settings } from "./settings.ts";
+import { changeTail } from "./store/change-tail.ts";
 import type { Database } from "./store/database.ts";
 import { Keys } from "./store/keys.ts";
 import { openDatabase } from "./store/open.ts";
@@ -55,6 +59,9 @@ export interface Runtime {
 }
 
 const DEPENDENCY_TIMEOUT_MS = 1000;
+
+/** A change made in another process is heard of within this time. */
+const POLL_MS = 250;
 
 /** The database that the settings name; unset, a file in the data folder. */
 export function databaseUrl({ databaseUrl: url, dataDir }: Settings): string {
@@ -98,13 +105,27 @@ async function serveOn(
   if (settings.seedDir !== undefined) await seed(registry, settings.seedDir, log);
 
   const metrics = createMetrics();
-  const resolver = new Resolver(registry, memoryCache<Answer>(settings.memory));
+  const feed = new Feed(changeTail(database), {
+    pollMs: POLL_MS,
+    onFault: (err) => log.debug({ err }, "the history cannot be read"),
+  });
+  const memory = new Memory(settings.memory);
+  const tiers = new Tiers({
+    memory,
+    source: registry,
+    feed,
+    freshMs: settings.memoryFresh,
+    now: Date.now,
+    random: Math.random,
+  });
+  const resolver = new Resolver(tiers, memory);
   const limits = new CallLimits({
     concurrent: settings.maxConcurrentCalls,
     queued: settings.maxQueuedCalls,
     keyRate: settings.keyRate,
   });
-  const calls = new Calls(new Gate(keys), limits, log, metrics);
+  const gate = new Gate(new KnownKeys(keys, feed));
+  const calls = new Calls({ gate, limits, feed, log, observer: metrics });
   const openCalls = new OpenCalls(settings.callMemory, metrics.cut);
   const prompts = promptService({ resolver, source: registry, newId });
   const served = [
@@ -133,6 +154,7 @@ async function serveOn(
   const guarded = hostGuard(shared, { loopbackOnly: open && !settings.insecure });
   const http = httpServer(guarded, certificates?.tls);
 
+  await feed.start();
   const grpcAddress = await listen("gRPC", grpc, settings.grpcListen);
   const httpAddress = await listen("HTTP", http, settings.httpListen).catch(async (error) => {
     await grpc.close(0);
@@ -155,6 +177,7 @@ async function serveOn(
       log.info("stopping");
       await Promise.all([grpc.close(settings.shutdownGrace), http.close(settings.shutdownGrace)]);
       openCalls.stop();
+      feed.close();
       await database.close();
       log.info("stopped");
     },

@@ -187,6 +187,13 @@ export const SETTINGS = {
     default: "64MiB",
     description: "Memory for resolved prompts, in MiB or GiB; the least recently used are dropped.",
   }),
+  memoryFresh: setting({
+    env: "PROMPTD_MEMORY_FRESH",
+    schema: duration("1s"),
+    default: "5m",
+    description:
+      "How long memory answers before the source is asked again, behind the answer. Changes made through promptd are heard at once all the same.",
+  }),
   maxConcurrentCalls: setting({
     env: "PROMPTD_MAX_CONCURRENT_CALLS",
     schema: count(1, 100_000),

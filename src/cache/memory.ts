@@ -1,14 +1,101 @@
 import { LRUCache } from "lru-cache";
-import type { AnswerCache } from "../core/ports.ts";
+import type { MemoryCache, PromptKey } from "../core/ports.ts";
+import { type CachedPrompt, type KeptPrompt, keyText } from "../core/tiers.ts";
+
+/** Prompts of which the last change is remembered one by one. */
+const MOST_CHANGES = 10_000;
 
 /**
  * A cache in this process's memory, bounded in bytes: the least recently used
- * answers are dropped. An answer larger than the whole bound is not kept.
+ * prompts are dropped. One larger than the whole bound is not kept.
  */
-export function memoryCache<Answer extends object>(maxBytes: number): AnswerCache<Answer> {
-  const lru = new LRUCache<string, Answer>({ maxSize: maxBytes });
-  return {
-    get: (key) => lru.get(key),
-    set: (key, answer, bytes) => void lru.set(key, answer, { size: bytes }),
-  };
+export class Memory implements MemoryCache {
+  readonly #prompts: LRUCache<string, KeptPrompt>;
+  /** Keys of what is kept, by prompt. */
+  readonly #keys = new Map<string, Set<string>>();
+  /** Revisions of last changes, by prompt. */
+  readonly #changes: LRUCache<string, number>;
+  /** The highest revision that was dropped from there. */
+  #dropped = 0;
+
+  constructor(maxBytes: number) {
+    this.#prompts = new LRUCache({
+      maxSize: maxBytes,
+      dispose: (_, key, reason) => {
+        if (reason !== "set") this.#unlist(key);
+      },
+    });
+    this.#changes = new LRUCache({
+      max: MOST_CHANGES,
+      dispose: (revision, _, reason) => {
+        if (reason === "evict") this.#dropped = Math.max(this.#dropped, revision);
+      },
+    });
+  }
+
+  get(key: PromptKey): KeptPrompt | undefined {
+    return this.#prompts.get(keyText(key));
+  }
+
+  put(key: PromptKey, prompt: KeptPrompt): boolean {
+    const text = keyText(key);
+    const name = promptOf(text);
+    if (prompt.asOf < (this.#changes.get(name) ?? this.#dropped)) return false;
+    this.#prompts.set(text, prompt, { size: approximateBytes(prompt) });
+    if (!this.#prompts.has(text)) return true;
+    const keys = this.#keys.get(name);
+    if (keys === undefined) this.#keys.set(name, new Set([text]));
+    else keys.add(text);
+    return true;
+  }
+
+  weigh(key: PromptKey, prompt: CachedPrompt, bytes: number): void {
+    const text = keyText(key);
+    const kept = this.#prompts.peek(text);
+    if (kept === undefined || kept !== prompt) return;
+    this.#prompts.set(text, kept, { size: approximateBytes(kept) + bytes });
+  }
+
+  remove(key: PromptKey): void {
+    this.#prompts.delete(keyText(key));
+  }
+
+  forget(project: string, name: string, revision: number): void {
+    const prompt = `${project}\u0000${name}`;
+    this.#changes.set(prompt, revision);
+    for (const key of [...(this.#keys.get(prompt) ?? [])]) {
+      const kept = this.#prompts.peek(key);
+      if (kept !== undefined && kept.asOf < revision) this.#prompts.delete(key);
+    }
+  }
+
+  #unlist(key: string): void {
+    const prompt = promptOf(key);
+    const keys = this.#keys.get(prompt);
+    keys?.delete(key);
+    if (keys?.size === 0) this.#keys.delete(prompt);
+  }
+
+  clear(): void {
+    this.#prompts.clear();
+    this.#keys.clear();
+    this.#changes.clear();
+    this.#dropped = 0;
+  }
+}
+
+/** The prompt of a key's text. */
+function promptOf(key: string): string {
+  const [project, , name] = key.split("\u0000");
+  return `${project}\u0000${name}`;
+}
+
+/**
+ * What a prompt may come to hold: its text as one or two bytes a unit, again
+ * encoded for the wire, and again in segments, of which every `{` may begin one.
+ */
+function approximateBytes({ version }: KeptPrompt): number {
+  const text = JSON.stringify(version.body);
+  const braces = text.split("{").length;
+  return 2048 + 4 * text.length + 128 * braces + 64 * version.labels.length;
 }

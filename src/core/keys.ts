@@ -3,7 +3,7 @@
 import { randomBytes, timingSafeEqual } from "node:crypto";
 import { sha256 } from "./content-hash.ts";
 import { PromptdError } from "./errors.ts";
-import type { Caller, KeyStore } from "./ports.ts";
+import type { Caller, KeyLookup } from "./ports.ts";
 
 /** What a key may do; none includes another. In the order in which they are shown. */
 export const KEY_SCOPES = ["read", "write", "release", "admin"] as const;
@@ -80,13 +80,13 @@ const LAST_USE_MS = 60_000;
 
 /** Lets callers in, by the keys of a store. */
 export class Gate {
-  readonly #keys: KeyStore;
+  readonly #keys: KeyLookup;
   readonly #now: () => number;
   /** When a key's use was last written down, by id. */
   readonly #noted = new Map<string, number>();
 
   /** @param now milliseconds since 1970 */
-  constructor(keys: KeyStore, now: () => number = Date.now) {
+  constructor(keys: KeyLookup, now: () => number = Date.now) {
     this.#keys = keys;
     this.#now = now;
   }

@@ -14,6 +14,7 @@ import type {
   Selector,
   VersionInfo,
 } from "./prompt.ts";
+import type { CachedPrompt, KeptPrompt } from "./tiers.ts";
 
 /** Who acts on which tenant, and until when it matters. */
 export interface Caller {
@@ -186,8 +187,8 @@ export interface Decision {
   revision: number;
 }
 
-/** The keys of a database. Inputs were validated by the caller. */
-export interface KeyStore {
+/** Which keys and projects there are. */
+export interface KeyLookup {
   /** Whether there is or ever was a key, in any project. */
   anyKey(): Promise<boolean>;
   /** The key with this secret, whatever its state and project. */
@@ -195,6 +196,12 @@ export interface KeyStore {
   hasProject(id: string): Promise<boolean>;
   /** The key of this certificate subject that is not revoked, whatever its project. */
   findCertificateKey(subject: string): Promise<Key | undefined>;
+  /** Writes down when a key was used; no change tells of it. */
+  noteUse(caller: Caller, id: string, at: Date): Promise<void>;
+}
+
+/** The keys of a database. Inputs were validated by the caller. */
+export interface KeyStore extends KeyLookup {
   /** Adds a key to the caller's project, which a change tells. @throws refused for a subject that is taken */
   createKey(caller: Caller, key: NewKey): Promise<Key>;
   /** Keys of the caller's project in order of id, from behind `after`. */
@@ -203,8 +210,6 @@ export interface KeyStore {
   revokeKey(caller: Caller, id: string, reason: string): Promise<Key>;
   /** Replaces a secret. @throws not_found, refused for a key that is revoked or has none */
   rotateKey(caller: Caller, id: string, secretHash: string, reason: string): Promise<Key>;
-  /** Writes down when a key was used; no change tells of it. */
-  noteUse(caller: Caller, id: string, at: Date): Promise<void>;
 }
 
 export type NewKey = Pick<
@@ -212,8 +217,52 @@ export type NewKey = Pick<
   "id" | "name" | "scopes" | "promptPatterns" | "expiresAt" | "certificateSubject"
 > & { secretHash: string };
 
-/** Keeps what was resolved, bounded in bytes. It may forget anything at any time. */
-export interface AnswerCache<Answer> {
-  get(key: string): Answer | undefined;
-  set(key: string, answer: Answer, bytes: number): void;
+/** A prompt of a project, and how it is asked for. */
+export interface PromptKey {
+  project: string;
+  name: string;
+  selector: Selector;
+}
+
+/** What is kept in this process, bounded in bytes. It may drop anything at any time. */
+export interface MemoryCache {
+  get(key: PromptKey): KeptPrompt | undefined;
+  /**
+   * Keeps a prompt, unless `forget` was told of a change that may not be in it.
+   *
+   * @returns whether it may be kept
+   */
+  put(key: PromptKey, prompt: KeptPrompt): boolean;
+  /** Counts what is kept beside a prompt for as long as the prompt is. */
+  weigh(key: PromptKey, prompt: CachedPrompt, bytes: number): void;
+  remove(key: PromptKey): void;
+  /** Drops what is kept of a prompt and was read before this revision. */
+  forget(project: string, name: string, revision: number): void;
+  clear(): void;
+}
+
+/** The end of the history, of all projects. */
+export interface ChangeTail {
+  /** The newest change's revision and hash; undefined where there is none. @throws unavailable */
+  newest(): Promise<{ revision: number; hash: string } | undefined>;
+  /** Changes from this revision on, itself included, oldest first. @throws unavailable */
+  from(revision: number, limit: number): Promise<{ change: Change; hash: string }[]>;
+}
+
+export interface ChangeListener {
+  changed(change: Change): void;
+  /** The history is another one now: whatever is kept may be wrong. */
+  lost(): void;
+}
+
+/** What was changed, as this process hears it. */
+export interface ChangeFeed {
+  /** The last revision of which every listener has been told. */
+  readonly applied: number;
+  /** Whether nothing was heard for so long that changes may have been missed. */
+  readonly silent: boolean;
+  /** @returns what ends it */
+  subscribe(listener: ChangeListener): () => void;
+  /** Waits until every change is applied that is committed by now. @throws unavailable */
+  catchUp(): Promise<void>;
 }

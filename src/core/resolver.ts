@@ -1,8 +1,9 @@
 import { type Component, compose } from "./composition.ts";
 import { PromptdError } from "./errors.ts";
-import type { AnswerCache, Caller, PromptSource } from "./ports.ts";
-import type { Pointer, PromptVersion, Selector } from "./prompt.ts";
+import type { Caller, MemoryCache, PromptKey } from "./ports.ts";
+import type { PromptVersion, Selector } from "./prompt.ts";
 import { type ParsedBody, parseBody } from "./template/template.ts";
+import type { CachedPrompt, Found, Tier, Tiers } from "./tiers.ts";
 
 /** What GetPrompt and Compile ask: which version of which prompt. */
 export interface Question {
@@ -14,9 +15,8 @@ export interface Question {
 
 /** A prompt that composition put into another one, and how it was asked for. */
 interface Part {
-  name: string;
-  selector: Selector;
-  pointer: Pointer;
+  key: PromptKey;
+  prompt: CachedPrompt;
 }
 
 /**
@@ -67,81 +67,107 @@ export class Answer {
   }
 }
 
-/**
- * Answers which version a caller gets now. The source is asked on every call
- * where the selector leads; the body is read, composed and parsed only when
- * that differs from what memory holds.
- */
-export class Resolver {
-  readonly #source: PromptSource;
-  readonly #memory: AnswerCache<Answer>;
+/** An answer, and where it came from this time. */
+export interface Resolved {
+  answer: Answer;
+  /** The last tier that had to be asked for any part of it. */
+  tier: Tier;
+  /** Nobody can say whether some part of it has changed. */
+  stale: boolean;
+  /** Since the source was asked for the oldest part of it, in milliseconds. */
+  ageMs: number;
+}
 
-  constructor(source: PromptSource, memory: AnswerCache<Answer>) {
-    this.#source = source;
+/** The answers that one prompt gives. */
+interface Answers {
+  composed?: Answer;
+  raw?: Answer;
+}
+
+/** Answers which version a caller gets now, with what it includes. */
+export class Resolver {
+  readonly #tiers: Tiers;
+  readonly #memory: Pick<MemoryCache, "weigh">;
+  readonly #now: () => number;
+  readonly #answers = new WeakMap<CachedPrompt, Answers>();
+
+  /**
+   * @param memory told what answers weigh that are kept beside a prompt
+   * @param now milliseconds since 1970
+   */
+  constructor(tiers: Tiers, memory: Pick<MemoryCache, "weigh">, now: () => number = Date.now) {
+    this.#tiers = tiers;
     this.#memory = memory;
+    this.#now = now;
   }
 
   /** @throws not_found, refused (composition), unavailable */
-  async resolve(caller: Caller, question: Question): Promise<Answer> {
-    const key = cacheKey(caller, question);
-    const known = this.#memory.get(key);
-    if (known !== undefined && (await this.#stands(caller, known))) return known;
-    const answer = await this.#build(caller, question);
-    this.#memory.set(key, answer, approximateBytes(answer));
-    return answer;
+  async resolve(caller: Caller, { name, selector, raw = false }: Question): Promise<Resolved> {
+    const key = { project: caller.project, name, selector };
+    const root = this.#tiers.peek(key) ?? (await this.#tiers.find(key, caller.signal));
+    const answers = this.#answersOf(root.prompt);
+    if (raw) {
+      answers.raw ??= new Answer(root.prompt.version, selector, [], []);
+      return this.#resolved(answers.raw, [root]);
+    }
+    const known = answers.composed;
+    if (known?.parts.length === 0) return this.#resolved(known, [root]);
+    if (known !== undefined) {
+      const parts = await this.#find(known.parts, caller);
+      if (parts.every(({ prompt }, index) => prompt === known.parts[index]?.prompt)) {
+        return this.#resolved(known, [root, ...parts]);
+      }
+    }
+    return this.#compose(caller, key, root);
   }
 
-  /** Whether every selector that led to the answer still leads to the same state. */
-  async #stands(caller: Caller, { version, selector, parts }: Answer): Promise<boolean> {
-    const root = { name: version.name, selector, pointer: version };
-    const found = await Promise.all(
-      [root, ...parts].map(async (part) => {
-        const pointer = await this.#source.find(caller, part.name, part.selector);
-        return sameState(pointer, part.pointer);
-      }),
+  #find(parts: readonly Part[], { signal }: Caller): Promise<Found[]> {
+    return Promise.all(
+      parts.map(({ key }) => this.#tiers.peek(key) ?? this.#tiers.find(key, signal)),
     );
-    return found.every(Boolean);
   }
 
-  async #build(caller: Caller, { name, selector, raw }: Question): Promise<Answer> {
-    const version = await this.#source.load(caller, name, selector);
-    if (raw) return new Answer(version, selector, [], []);
+  async #compose(caller: Caller, key: PromptKey, root: Found): Promise<Resolved> {
+    const { version } = root.prompt;
     const parts: Part[] = [];
-    const { body, components } = await compose(version, async (child, childSelector) => {
-      const part = await this.#source.load(caller, child, childSelector);
-      parts.push({ name: child, selector: childSelector, pointer: pointerOf(part) });
-      return part;
+    const found = [root];
+    const { body, components } = await compose(version, async (name, selector) => {
+      const part = { project: key.project, name, selector };
+      const child = this.#tiers.peek(part) ?? (await this.#tiers.find(part, caller.signal));
+      parts.push({ key: part, prompt: child.prompt });
+      found.push(child);
+      return child.prompt.version;
     });
-    return new Answer({ ...version, body }, selector, components, parts);
+    const answer = new Answer({ ...version, body }, key.selector, components, parts);
+    this.#answersOf(root.prompt).composed = answer;
+    if (parts.length > 0) this.#memory.weigh(key, root.prompt, composedBytes(answer));
+    return this.#resolved(answer, found);
+  }
+
+  #answersOf(prompt: CachedPrompt): Answers {
+    let answers = this.#answers.get(prompt);
+    if (answers === undefined) {
+      answers = {};
+      this.#answers.set(prompt, answers);
+    }
+    return answers;
+  }
+
+  #resolved(answer: Answer, found: readonly Found[]): Resolved {
+    let tier: Tier = "memory";
+    let stale = false;
+    let readAt = Number.POSITIVE_INFINITY;
+    for (const each of found) {
+      if (each.tier !== "memory") tier = each.tier;
+      if (each.stale) stale = true;
+      if (each.prompt.readAt < readAt) readAt = each.prompt.readAt;
+    }
+    return { answer, tier, stale, ageMs: Math.max(0, this.#now() - readAt) };
   }
 }
 
-function sameState(a: Pointer, b: Pointer): boolean {
-  return (
-    a.version === b.version &&
-    a.revision === b.revision &&
-    a.updatedAt.getTime() === b.updatedAt.getTime()
-  );
-}
-
-/** The pointer alone, so that an answer does not keep its parts' bodies. */
-function pointerOf(part: PromptVersion): Pointer {
-  const { name, type, version, contentHash, revision, updatedAt } = part;
-  return { name, type, version, contentHash, revision, updatedAt };
-}
-
-/** Keeps label `3` apart from version 3, and projects apart. */
-function cacheKey(caller: Caller, { name, selector, raw }: Question): string {
-  const selected = "version" in selector ? `v${selector.version}` : `l${selector.label}`;
-  return [caller.project, raw ? "raw" : "", selected, name].join("\u0000");
-}
-
-/**
- * What an answer may come to hold: its text as one or two bytes a unit, again
- * encoded for the wire, and again in segments, of which every `{` may begin one.
- */
-function approximateBytes({ version, parts }: Answer): number {
+/** What a composed answer holds beside its root: the text, encoded, and in segments. */
+function composedBytes({ version }: Answer): number {
   const text = JSON.stringify(version.body);
-  const braces = text.split("{").length;
-  return 2048 + 4 * text.length + 128 * braces + 512 * parts.length;
+  return 4 * text.length + 128 * text.split("{").length;
 }

@@ -23,21 +23,25 @@ import {
   GetPromptResponseSchema,
   ItemErrorSchema,
 } from "../../gen/promptd/v1/prompt_service_pb.ts";
-import { Answer } from "../core/resolver.ts";
+import type { Answer, Resolved } from "../core/resolver.ts";
 import type { Compiled } from "../core/template/compile.ts";
 import { MESSAGE_LIMIT_BYTES } from "./calls.ts";
-import { toPrompt, toResolution, toValue } from "./convert.ts";
+import { toPrompt, toResolution, toValue, WIRE_TIERS } from "./convert.ts";
 import type { Status } from "./status.ts";
 
 /** A GetPromptResponse. */
-export function getPromptBytes(answer: Answer, resolutionId: string): Uint8Array {
+export function getPromptBytes(resolved: Resolved, resolutionId: string): Uint8Array {
   const { prompt } = GetPromptResponseSchema.field;
-  const writer = lengthDelimited(new BinaryWriter(), prompt, promptOf(answer));
-  return withResolution(writer, GetPromptResponseSchema.field.resolution, answer, resolutionId);
+  const writer = lengthDelimited(new BinaryWriter(), prompt, promptOf(resolved.answer));
+  return withResolution(writer, GetPromptResponseSchema.field.resolution, resolved, resolutionId);
 }
 
 /** A CompileResponse. */
-export function compileBytes(answer: Answer, output: Compiled, resolutionId: string): Uint8Array {
+export function compileBytes(
+  resolved: Resolved,
+  output: Compiled,
+  resolutionId: string,
+): Uint8Array {
   const writer = new BinaryWriter();
   const { text, chat, config, resolution } = CompileResponseSchema.field;
   if (output.type === "text") {
@@ -46,8 +50,8 @@ export function compileBytes(answer: Answer, output: Compiled, resolutionId: str
     const messages = create(ChatMessagesSchema, { messages: output.messages });
     lengthDelimited(writer, chat, toBinary(ChatMessagesSchema, messages));
   }
-  lengthDelimited(writer, config, configOf(answer));
-  return withResolution(writer, resolution, answer, resolutionId);
+  lengthDelimited(writer, config, configOf(resolved.answer));
+  return withResolution(writer, resolution, resolved, resolutionId);
 }
 
 /**
@@ -55,15 +59,15 @@ export function compileBytes(answer: Answer, output: Compiled, resolutionId: str
  * read are not encoded, and say so in their place.
  */
 export function batchBytes(
-  items: readonly (Answer | Status)[],
+  items: readonly (Resolved | Status)[],
   newResolutionId: () => string,
 ): Uint8Array {
   const writer = new BinaryWriter();
   let room = MESSAGE_LIMIT_BYTES - items.length * STATUS_BYTES;
   for (const item of items) {
     writer.tag(BatchGetPromptsResponseSchema.field.items.number, WireType.LengthDelimited).fork();
-    if (item instanceof Answer) {
-      const bytes = promptOf(item).byteLength + resolutionOf(item).byteLength;
+    if ("answer" in item) {
+      const bytes = promptOf(item.answer).byteLength + resolutionOf(item.answer).byteLength;
       if (bytes <= room) {
         room -= bytes;
         const response = getPromptBytes(item, newResolutionId());
@@ -98,7 +102,7 @@ const configOf = oncePerAnswer(({ version }) =>
   toBinary(ValueSchema, toValue(version.body.config)),
 );
 
-/** Without id. */
+/** Without what differs per call. */
 const resolutionOf = oncePerAnswer((answer) => toBinary(ResolutionSchema, toResolution(answer)));
 
 function oncePerAnswer(encode: (answer: Answer) => Uint8Array): (answer: Answer) => Uint8Array {
@@ -115,17 +119,26 @@ function oncePerAnswer(encode: (answer: Answer) => Uint8Array): (answer: Answer)
 function withResolution(
   writer: BinaryWriter,
   field: DescField,
-  answer: Answer,
+  { answer, tier, stale, ageMs }: Resolved,
   id: string,
 ): Uint8Array {
-  return writer
+  const {
+    id: idField,
+    tier: tierField,
+    stale: staleField,
+    ageMs: ageField,
+  } = ResolutionSchema.field;
+  writer
     .tag(field.number, WireType.LengthDelimited)
     .fork()
     .raw(resolutionOf(answer))
-    .tag(ResolutionSchema.field.id.number, WireType.LengthDelimited)
+    .tag(idField.number, WireType.LengthDelimited)
     .string(id)
-    .join()
-    .finish();
+    .tag(tierField.number, WireType.Varint)
+    .int32(WIRE_TIERS[tier]);
+  if (stale) writer.tag(staleField.number, WireType.Varint).bool(true);
+  if (ageMs > 0) writer.tag(ageField.number, WireType.Varint).uint64(Math.floor(ageMs));
+  return writer.join().finish();
 }
 
 function lengthDelimited(writer: BinaryWriter, field: DescField, bytes: Uint8Array): BinaryWriter {

@@ -13,7 +13,7 @@ import { Code } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import { PromptdError } from "../core/errors.ts";
 import type { Gate, KeyScope } from "../core/keys.ts";
-import type { Caller } from "../core/ports.ts";
+import type { Caller, ChangeFeed } from "../core/ports.ts";
 import type { CallLimits } from "./call-limits.ts";
 import { certificateCredential, credentialOf, type Header, projectOf } from "./credentials.ts";
 import { type Permissions, requireScope } from "./permissions.ts";
@@ -128,16 +128,26 @@ interface Call {
   started: number;
 }
 
+export interface CallsParts {
+  gate: Gate;
+  limits: CallLimits;
+  feed: Pick<ChangeFeed, "catchUp">;
+  log: Logger;
+  observer: CallObserver;
+}
+
 /** Runs calls: lets callers in, logs and counts each call, and turns whatever is thrown into a status. */
 export class Calls {
   readonly #gate: Gate;
   readonly #limits: CallLimits;
+  readonly #feed: Pick<ChangeFeed, "catchUp">;
   readonly #log: Logger;
   readonly #observer: CallObserver;
 
-  constructor(gate: Gate, limits: CallLimits, log: Logger, observer: CallObserver) {
+  constructor({ gate, limits, feed, log, observer }: CallsParts) {
     this.#gate = gate;
     this.#limits = limits;
+    this.#feed = feed;
     this.#log = log;
     this.#observer = observer;
   }
@@ -157,7 +167,10 @@ export class Calls {
         const caller = await this.#caller(arrival, origin);
         call.caller = caller;
         requireScope(caller, scope);
-        return method(request, caller);
+        const response = await method(request, caller);
+        // Who has changed something reads it back here. The change stands, heard of or not.
+        if (!isRead(desc)) await this.#feed.catchUp().catch(() => {});
+        return response;
       });
       this.#ended(call, response);
       return response;

@@ -45,6 +45,7 @@ import type {
 import { DEFAULT_LABEL } from "../core/prompt.ts";
 import type { Answer } from "../core/resolver.ts";
 import type { Missing } from "../core/template/compile.ts";
+import type { Tier } from "../core/tiers.ts";
 import { toGrant } from "./convert-keys.ts";
 import { toLabelChange, toLabelProtection } from "./convert-policy.ts";
 
@@ -160,7 +161,12 @@ export function toValue(value: JsonValue): Value {
   return fromJson(ValueSchema, value);
 }
 
-/** Without id: that differs per call. */
+export const WIRE_TIERS: Record<Tier, Resolution_Tier> = {
+  memory: Resolution_Tier.MEMORY,
+  source: Resolution_Tier.SOURCE,
+};
+
+/** Without id, tier, staleness and age: those differ per call. */
 export function toResolution({ version, selector, components }: Answer): Resolution {
   return create(ResolutionSchema, {
     name: version.name,
@@ -168,7 +174,6 @@ export function toResolution({ version, selector, components }: Answer): Resolut
     ...("label" in selector
       ? { label: selector.label, reason: Resolution_Reason.LABEL }
       : { reason: Resolution_Reason.VERSION }),
-    tier: Resolution_Tier.SOURCE,
     contentHash: version.contentHash,
     components: [...components],
   });

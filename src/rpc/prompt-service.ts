@@ -17,7 +17,7 @@ import { allowsPrompt } from "../core/keys.ts";
 import { requireValidVersion } from "../core/new-version.ts";
 import type { Caller, NewVersion, PromptSource } from "../core/ports.ts";
 import { type JsonValue, LATEST_LABEL } from "../core/prompt.ts";
-import type { Answer, Resolver } from "../core/resolver.ts";
+import type { Resolved, Resolver } from "../core/resolver.ts";
 import { compile } from "../core/template/compile.ts";
 import { LIMITS, Validator } from "../core/validate.ts";
 import { batchBytes, compileBytes, getPromptBytes } from "./answer-bytes.ts";
@@ -68,9 +68,10 @@ export function promptService({
 
     async compile(request, caller) {
       const { variables, placeholders, missing } = compileInput(request);
-      const answer = await resolve(resolver, request, caller);
-      const output = compile(answer.template, { variables, placeholders, missing });
-      return compileBytes(answer, output, newId());
+      const resolved = await resolve(resolver, request, caller);
+      const { template } = resolved.answer;
+      const output = compile(template, { variables, placeholders, missing });
+      return compileBytes(resolved, output, newId());
     },
 
     async listPrompts({ pageSize, pageToken, label, tag, folder }, caller) {
@@ -200,7 +201,7 @@ async function resolve(
   request: GetPromptRequest | CompileRequest,
   caller: Caller,
   raw = false,
-): Promise<Answer> {
+): Promise<Resolved> {
   const { name, userId } = request;
   const selector = fromSelector(request.selector);
   const validator = new Validator();

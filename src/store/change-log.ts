@@ -1,6 +1,6 @@
 import type { ChangeFilter, Page } from "../core/ports.ts";
 import type { Change, ChangeKind } from "../core/prompt.ts";
-import { changeHash, headOfChanges } from "./change-chain.ts";
+import { changeHash, headOfChanges, type StoredChange } from "./change-chain.ts";
 import type { Connection } from "./database.ts";
 import type { PromptKey } from "./prompt-key.ts";
 
@@ -84,17 +84,20 @@ export async function listChanges(
   if (until !== undefined) query = query.where("created_at", "<", until.getTime());
   const rows = await query.execute();
 
-  const items = rows.slice(0, page.size).map(
-    ({ detail, created_at, origin, ...change }): Change => ({
-      ...change,
-      ...(origin !== null && { origin }),
-      ...parseDetail(detail),
-      createdAt: new Date(created_at),
-    }),
-  );
+  const items = rows.slice(0, page.size).map(toChange);
   const last = items.at(-1);
   if (rows.length > page.size && last !== undefined) return { items, next: last.revision };
   return rest === undefined ? { items } : { items, next: rest.revision + 1 };
+}
+
+export function toChange(row: StoredChange): Change {
+  const { detail, created_at, origin, ...change } = row;
+  return {
+    ...change,
+    ...(origin !== null && { origin }),
+    ...parseDetail(detail),
+    createdAt: new Date(created_at),
+  };
 }
 
 /** JSON has no times of its own. */

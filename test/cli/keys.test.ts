@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, it, onTestFinished } from "vitest";
+import { afterEach, beforeEach, expect, it, onTestFinished, vi } from "vitest";
 import { startService } from "../support/service.ts";
 import { promptd } from "./promptd.ts";
 
@@ -35,7 +35,7 @@ it("makes the first key without a service, which a service then asks for", async
 
   const [id = ""] = made.err.split(" ");
   expect((await at("keys", "revoke", id, "--reason", "gone")).out).toBe(`${id} (ci) is revoked\n`);
-  expect(await promptd(["list"], key)).toMatchObject({ code: 6 });
+  await vi.waitFor(async () => expect(await promptd(["list"], key)).toMatchObject({ code: 6 }));
 });
 
 it("lists keys with their state, and never a secret", async () => {

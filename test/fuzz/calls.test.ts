@@ -5,9 +5,11 @@ import { ChangeService } from "../../gen/promptd/v1/change_service_pb.ts";
 import { KeyService } from "../../gen/promptd/v1/key_service_pb.ts";
 import { PolicyService } from "../../gen/promptd/v1/policy_service_pb.ts";
 import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
-import { memoryCache } from "../../src/cache/memory.ts";
+import { Memory } from "../../src/cache/memory.ts";
+import { Feed } from "../../src/core/feed.ts";
 import { Gate, hashSecret, KEY_SCOPES } from "../../src/core/keys.ts";
-import { type Answer, Resolver } from "../../src/core/resolver.ts";
+import { Resolver } from "../../src/core/resolver.ts";
+import { Tiers } from "../../src/core/tiers.ts";
 import { CallLimits } from "../../src/rpc/call-limits.ts";
 import { CallFailure, Calls, responseMessage, serve } from "../../src/rpc/calls.ts";
 import { changeService } from "../../src/rpc/change-service.ts";
@@ -20,6 +22,7 @@ import {
 } from "../../src/rpc/permissions.ts";
 import { policyService } from "../../src/rpc/policy-service.ts";
 import { promptService } from "../../src/rpc/prompt-service.ts";
+import { changeTail } from "../../src/store/change-tail.ts";
 import type { Database } from "../../src/store/database.ts";
 import { Keys } from "../../src/store/keys.ts";
 import { openDatabase } from "../../src/store/open.ts";
@@ -87,7 +90,17 @@ async function runner(database: Database): Promise<(request: Request) => Promise
       labels: ["production"],
       commitMessage: "",
     });
-  const resolver = new Resolver(registry, memoryCache<Answer>(8 * 1024 * 1024));
+  const feed = new Feed(changeTail(database), { pollMs: 1000 });
+  const memory = new Memory(8 * 1024 * 1024);
+  const tiers = new Tiers({
+    memory,
+    source: registry,
+    feed,
+    freshMs: 1000,
+    now: Date.now,
+    random: Math.random,
+  });
+  const resolver = new Resolver(tiers, memory);
   const prompts = promptService({ resolver, source: registry, newId: () => "id" });
   const served = [
     serve(PromptService, prompts, PROMPT_PERMISSIONS),
@@ -103,7 +116,7 @@ async function runner(database: Database): Promise<(request: Request) => Promise
     },
   });
   const limits = new CallLimits({ concurrent: 100, queued: 100, keyRate: undefined });
-  const calls = new Calls(new Gate(keys), limits, log, observer);
+  const calls = new Calls({ gate: new Gate(keys), limits, feed, log, observer });
   const arrival = {
     header: (name: string) => (name === "x-api-key" ? SECRET : undefined),
     origin: "192.0.2.1",

@@ -60,7 +60,7 @@ it("answers from a copy that was put back while it serves, though revisions are 
   expect(await seen()).toEqual(["lost", ["lost"], 3n]);
 
   await restore(database, copy);
-  expect(await seen()).toEqual(["one", [], 1n]);
+  await vi.waitFor(async () => expect(await seen()).toEqual(["one", [], 1n]));
   await prompts.createVersion({ name: "p", ...text("new"), labels: ["production"] });
   await prompts.setTags({ name: "p", tags: ["new"] });
   expect(await seen()).toEqual(["new", ["new"], 3n]);

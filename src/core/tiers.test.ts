@@ -1,0 +1,218 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { Memory } from "../cache/memory.ts";
+import { PromptdError } from "./errors.ts";
+import type { ChangeFeed, ChangeListener, PromptKey, PromptSource } from "./ports.ts";
+import type { Change, PromptVersion, Selector } from "./prompt.ts";
+import { Tiers } from "./tiers.ts";
+
+const KEY: PromptKey = { project: "default", name: "p", selector: { label: "production" } };
+
+let now: number;
+let applied: number;
+let silent: boolean;
+let listener: ChangeListener;
+let memory: Memory;
+let tiers: Tiers;
+/** What the source answers, and how often it was asked. */
+let answer: (selector: Selector) => Promise<PromptVersion>;
+let asked: number;
+
+beforeEach(() => {
+  now = 1_000_000;
+  applied = 5;
+  silent = false;
+  asked = 0;
+  answer = async () => version("one");
+  const feed: ChangeFeed = {
+    get applied() {
+      return applied;
+    },
+    get silent() {
+      return silent;
+    },
+    subscribe(given) {
+      listener = given;
+      return () => {};
+    },
+    catchUp: async () => {},
+  };
+  const source: Pick<PromptSource, "load"> = {
+    load: (_, __, selector) => {
+      asked++;
+      return answer(selector);
+    },
+  };
+  memory = new Memory(1024 * 1024);
+  tiers = new Tiers({
+    memory,
+    source: source as PromptSource,
+    feed,
+    freshMs: 1000,
+    now: () => now,
+    random: () => 0.5,
+  });
+});
+
+function version(template: string): PromptVersion {
+  return {
+    name: "p",
+    type: "text",
+    version: 1,
+    contentHash: template,
+    revision: 1,
+    updatedAt: new Date(0),
+    body: { type: "text", format: "mustache", config: {}, template },
+    labels: ["production"],
+    tags: [],
+    commitMessage: "",
+    author: "a",
+    createdAt: new Date(0),
+  };
+}
+
+/** A change of the prompt, as the feed tells it. */
+function change(revision: number, name = "p"): void {
+  applied = revision;
+  listener.changed({ revision, project: "default", name } as Change);
+}
+
+const find = (key = KEY) => tiers.find(key, undefined);
+
+const text = async () => {
+  const { prompt, tier, stale } = await find();
+  return [prompt.version.contentHash, tier, stale];
+};
+
+/** Lets what goes on behind answers get to its end. */
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+describe("what is in memory", () => {
+  it("answers without the source", async () => {
+    expect(await text()).toEqual(["one", "source", false]);
+    expect(await text()).toEqual(["one", "memory", false]);
+    expect(asked).toBe(1);
+    expect(tiers.peek({ ...KEY, selector: { version: 1 } })).toBeUndefined();
+    expect(tiers.peek({ ...KEY, project: "other" })).toBeUndefined();
+  });
+
+  it("is asked for again after a change of this prompt, and of no other", async () => {
+    await find();
+    change(6, "q");
+    expect(await text()).toEqual(["one", "memory", false]);
+    answer = async () => version("two");
+    change(7);
+    expect(await text()).toEqual(["two", "source", false]);
+  });
+
+  it("is asked for again behind the answer once it is old", async () => {
+    await find();
+    answer = async () => version("two");
+    now += 1000;
+    expect(await text()).toEqual(["one", "memory", false]);
+    await settled();
+    expect(await text()).toEqual(["two", "memory", false]);
+    expect(asked).toBe(2);
+  });
+
+  it("stays, and says that it is stale, where it cannot be asked for again", async () => {
+    await find();
+    answer = async () => {
+      throw new PromptdError("unavailable", "down");
+    };
+    now += 1000;
+    expect(await text()).toEqual(["one", "memory", false]);
+    await settled();
+    expect(await text()).toEqual(["one", "memory", true]);
+    await settled();
+    expect(asked).toBe(2);
+    now += 1000;
+    answer = async () => version("two");
+    expect(await text()).toEqual(["one", "memory", true]);
+    await settled();
+    expect(await text()).toEqual(["two", "memory", false]);
+  });
+
+  it("goes where the source says that it does not exist any more", async () => {
+    await find();
+    answer = async () => {
+      throw new PromptdError("not_found", "gone");
+    };
+    now += 1000;
+    await find();
+    await settled();
+    await expect(find()).rejects.toMatchObject({ code: "not_found" });
+  });
+
+  it("is stale while nobody hears of changes", async () => {
+    await find();
+    silent = true;
+    expect(await text()).toEqual(["one", "memory", true]);
+  });
+
+  it("is forgotten where the history is another one", async () => {
+    await find();
+    listener.lost();
+    answer = async () => version("restored");
+    expect(await text()).toEqual(["restored", "source", false]);
+  });
+});
+
+describe("the source", () => {
+  it("is asked once for what many wait for", async () => {
+    const all = await Promise.all(Array.from({ length: 100 }, () => find()));
+    expect(new Set(all.map(({ prompt }) => prompt)).size).toBe(1);
+    expect(asked).toBe(1);
+  });
+
+  it("is asked again where a change came in while it answered", async () => {
+    let answerFirst = (_: PromptVersion) => {};
+    answer = () =>
+      new Promise((resolve) => {
+        answerFirst = resolve;
+      });
+    const finding = text();
+    await settled();
+    change(6);
+    answer = async () => version("two");
+    answerFirst(version("one"));
+    expect(await finding).toEqual(["two", "source", false]);
+    expect(await text()).toEqual(["two", "memory", false]);
+  });
+
+  it("is not asked again for some seconds for what does not exist, unless something changes", async () => {
+    answer = async () => {
+      throw new PromptdError("not_found", "nothing there");
+    };
+    await expect(find()).rejects.toMatchObject({ code: "not_found" });
+    answer = async () => version("new");
+    await expect(find()).rejects.toMatchObject({ code: "not_found" });
+    expect(asked).toBe(1);
+    change(6);
+    expect(await text()).toEqual(["new", "source", false]);
+  });
+
+  it("goes on for the others when one gives up", async () => {
+    let answerLate = (_: PromptVersion) => {};
+    answer = () =>
+      new Promise((resolve) => {
+        answerLate = resolve;
+      });
+    const caller = new AbortController();
+    const given = tiers.find(KEY, caller.signal);
+    const kept = find();
+    caller.abort(new PromptdError("deadline", "late"));
+    await expect(given).rejects.toMatchObject({ code: "deadline" });
+    answerLate(version("one"));
+    expect((await kept).prompt.version.contentHash).toBe("one");
+    expect(asked).toBe(1);
+  });
+
+  it("tells its faults to the caller who finds nothing in memory", async () => {
+    answer = async () => {
+      throw new PromptdError("unavailable", "down");
+    };
+    await expect(find()).rejects.toMatchObject({ code: "unavailable" });
+    answer = async () => version("one");
+    expect(await text()).toEqual(["one", "source", false]);
+  });
+});

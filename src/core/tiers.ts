@@ -1,0 +1,192 @@
+/** Where answers come from, in order: memory, then what lies behind it. */
+
+import { PromptdError, throwIfAborted } from "./errors.ts";
+import type { ChangeFeed, MemoryCache, PromptKey, PromptSource } from "./ports.ts";
+import type { PromptVersion } from "./prompt.ts";
+
+/** A place that can answer. */
+export type Tier = "memory" | "source";
+
+/** What a selector led to, and how well that is known. */
+export interface CachedPrompt {
+  readonly version: PromptVersion;
+  /** The feed's revision before the source was asked: every change up to there is in it. */
+  readonly asOf: number;
+  /** When the source was asked; milliseconds since 1970. */
+  readonly readAt: number;
+}
+
+/** What memory keeps: a prompt, and when it is to be asked for again. */
+export interface KeptPrompt extends CachedPrompt {
+  /** From then on it is served, and asked for again behind; milliseconds since 1970. */
+  refreshAt: number;
+  /** The last time that it was asked for again, in vain. */
+  stale: boolean;
+}
+
+export interface Found {
+  readonly prompt: CachedPrompt;
+  readonly tier: Tier;
+  /** Nobody can say whether it has changed. */
+  readonly stale: boolean;
+}
+
+export interface TiersParts {
+  memory: MemoryCache;
+  source: PromptSource;
+  feed: ChangeFeed;
+  /** How long memory answers before the source is asked again, in milliseconds. */
+  freshMs: number;
+  /** Milliseconds since 1970. */
+  now: () => number;
+  /** From 0 to 1, for jitter. */
+  random: () => number;
+}
+
+/** How long it is remembered that something does not exist. */
+const MISSING_MS = 3000;
+
+/** Things of which it is remembered that they do not exist. */
+const MOST_MISSING = 10_000;
+
+/** After a refresh in vain the next is tried after this time, at most doubled by jitter. */
+const RETRY_MS = 1000;
+
+/** Reads that were overtaken by a change are done again, so often. */
+const ATTEMPTS = 3;
+
+/** Who asks the source, for whatever caller. */
+const ACTOR = "promptd";
+
+/**
+ * Answers from the first tier that can. One read of the source for each thing at
+ * a time, however many wait for it.
+ */
+export class Tiers {
+  readonly #parts: TiersParts;
+  readonly #flights = new Map<string, Promise<Found>>();
+  readonly #missing = new Map<string, { error: PromptdError; until: number }>();
+
+  constructor(parts: TiersParts) {
+    this.#parts = parts;
+    parts.feed.subscribe({
+      changed: ({ project, name, revision }) => {
+        parts.memory.forget(project, name, revision);
+        this.#missing.clear();
+      },
+      lost: () => {
+        parts.memory.clear();
+        this.#missing.clear();
+      },
+    });
+  }
+
+  /** What memory has, at once. What is past its time is asked for again behind. */
+  peek(key: PromptKey): Found | undefined {
+    const { memory, feed, now } = this.#parts;
+    const kept = memory.get(key);
+    if (kept === undefined) return undefined;
+    if (kept.refreshAt <= now()) this.#refresh(key, kept);
+    return { prompt: kept, tier: "memory", stale: kept.stale || feed.silent };
+  }
+
+  /** @throws not_found, unavailable; canceled for a caller that is gone */
+  async find(key: PromptKey, signal: AbortSignal | undefined): Promise<Found> {
+    throwIfAborted(signal);
+    const known = this.peek(key);
+    if (known !== undefined) return known;
+    const id = keyText(key);
+    const missing = this.#missing.get(id);
+    if (missing !== undefined && missing.until > this.#parts.now()) throw missing.error;
+    return untilAborted(this.#flight(key, id), signal);
+  }
+
+  #flight(key: PromptKey, id: string): Promise<Found> {
+    const flying = this.#flights.get(id);
+    if (flying !== undefined) return flying;
+    const flight = this.#read(key, id).finally(() => this.#flights.delete(id));
+    this.#flights.set(id, flight);
+    return flight;
+  }
+
+  async #read(key: PromptKey, id: string): Promise<Found> {
+    const { memory, feed, source, now, freshMs } = this.#parts;
+    for (let attempt = 1; ; attempt++) {
+      const asOf = feed.applied;
+      const readAt = now();
+      const version = await this.#load(source, key, id);
+      const refreshAt = readAt + this.#jittered(freshMs);
+      const kept: KeptPrompt = { version, asOf, readAt, refreshAt, stale: false };
+      // A change came in while the source was asked; it may not be in the answer.
+      const overtaken = !memory.put(key, kept);
+      if (!overtaken || attempt === ATTEMPTS) {
+        return { prompt: kept, tier: "source", stale: feed.silent };
+      }
+    }
+  }
+
+  async #load(source: PromptSource, { project, name, selector }: PromptKey, id: string) {
+    try {
+      return await source.load({ project, actor: ACTOR }, name, selector);
+    } catch (thrown) {
+      const error = PromptdError.from(thrown);
+      if (error.code === "not_found") this.#rememberMissing(id, error);
+      throw error;
+    }
+  }
+
+  #rememberMissing(id: string, error: PromptdError): void {
+    if (this.#missing.size >= MOST_MISSING) this.#missing.clear();
+    this.#missing.set(id, { error, until: this.#parts.now() + MISSING_MS });
+  }
+
+  /** Behind the caller's back. */
+  #refresh(key: PromptKey, kept: KeptPrompt): void {
+    const { memory, now } = this.#parts;
+    const id = keyText(key);
+    if (this.#flights.has(id)) return;
+    this.#flight(key, id).catch((thrown: unknown) => {
+      if (PromptdError.from(thrown).code === "not_found") {
+        memory.remove(key);
+        return;
+      }
+      kept.stale = true;
+      kept.refreshAt = now() + this.#jittered(RETRY_MS);
+    });
+  }
+
+  /** Spreads what was read at one time. */
+  #jittered(ms: number): number {
+    return ms * (0.9 + 0.2 * this.#parts.random());
+  }
+}
+
+/** Keeps label `3` apart from version 3, and projects apart. */
+export function keyText({ project, name, selector }: PromptKey): string {
+  const selected = "version" in selector ? `v${selector.version}` : `l${selector.label}`;
+  return `${project}\u0000${selected}\u0000${name}`;
+}
+
+/** The work goes on for the others who wait for it. */
+async function untilAborted<Result>(
+  work: Promise<Result>,
+  signal: AbortSignal | undefined,
+): Promise<Result> {
+  if (signal === undefined) return work;
+  let abort = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => {
+      try {
+        throwIfAborted(signal);
+      } catch (error) {
+        reject(error);
+      }
+    };
+    signal.addEventListener("abort", abort, { once: true });
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}

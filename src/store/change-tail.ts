@@ -1,0 +1,29 @@
+import type { ChangeTail } from "../core/ports.ts";
+import { toChange } from "./change-log.ts";
+import type { Database } from "./database.ts";
+
+/** The end of the history in promptd's own database. */
+export function changeTail(database: Database): ChangeTail {
+  return {
+    newest: () =>
+      database.query(undefined, (db) =>
+        db
+          .selectFrom("changes")
+          .select(["revision", "hash"])
+          .orderBy("revision", "desc")
+          .limit(1)
+          .executeTakeFirst(),
+      ),
+    from: (revision, limit) =>
+      database.query(undefined, async (db) => {
+        const rows = await db
+          .selectFrom("changes")
+          .selectAll()
+          .where("revision", ">=", revision)
+          .orderBy("revision")
+          .limit(limit)
+          .execute();
+        return rows.map(({ hash, ...row }) => ({ change: toChange(row), hash }));
+      }),
+  };
+}
