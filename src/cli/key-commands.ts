@@ -11,7 +11,7 @@ export function addKeyCommands(program: Command, lazily: Lazily): void {
     .command("keys")
     .summary("manage who may call")
     .description(
-      "Manages keys. It opens the database, so it needs no running service, and a running one heeds it at once.",
+      "Manages keys. It opens the database, so it needs no running service, and a running one heeds it within a second.",
     );
   const on = (command: Command) =>
     withSettingOptions(
