@@ -124,7 +124,7 @@ async function serveOn(
     queued: settings.maxQueuedCalls,
     keyRate: settings.keyRate,
   });
-  const gate = new Gate(new KnownKeys(keys, feed));
+  const gate = new Gate(new KnownKeys(keys, feed), open);
   const calls = new Calls({ gate, limits, feed, log, observer: metrics });
   const openCalls = new OpenCalls(settings.callMemory, metrics.cut);
   const prompts = promptService({ resolver, source: registry, newId });

@@ -40,7 +40,7 @@ function gateOf(more: Partial<Key> = {}) {
     uses.push(clock.now);
     if (failing) throw new Error("the database is down");
   });
-  const gate = new Gate(store, () => clock.now);
+  const gate = new Gate(store, false, () => clock.now);
   const fail = (does: boolean) => {
     failing = does;
   };
@@ -74,7 +74,10 @@ describe("patterns", () => {
 
 describe("the gate", () => {
   it("lets everybody in until there is a key", async () => {
-    const gate = new Gate(storeOf(undefined, "", async () => {}));
+    const gate = new Gate(
+      storeOf(undefined, "", async () => {}),
+      true,
+    );
     const anybody = { project: "default", actor: "anonymous" };
     expect(await gate.admit(undefined, undefined)).toMatchObject(anybody);
     expect(await gate.admit({ secret: "whatever" }, undefined)).toMatchObject(anybody);
@@ -136,7 +139,10 @@ describe("the gate", () => {
 
   it("knows no project that does not exist, with a key or without", async () => {
     const admin = gateOf({ scopes: ["admin"] });
-    const open = new Gate(storeOf(undefined, "", async () => {}));
+    const open = new Gate(
+      storeOf(undefined, "", async () => {}),
+      true,
+    );
     for (const admitted of [
       admin.gate.admit({ secret: admin.secret }, "made up"),
       open.admit(undefined, "made up"),

@@ -84,10 +84,16 @@ export class Gate {
   readonly #now: () => number;
   /** When a key's use was last written down, by id. */
   readonly #noted = new Map<string, number>();
+  /** Nobody was asked for a key so far. For good once it is not so: keys that a restore takes away open no door. */
+  #open: boolean;
 
-  /** @param now milliseconds since 1970 */
-  constructor(keys: KeyLookup, now: () => number = Date.now) {
+  /**
+   * @param open whether there was no key at first
+   * @param now milliseconds since 1970
+   */
+  constructor(keys: KeyLookup, open: boolean, now: () => number = Date.now) {
     this.#keys = keys;
+    this.#open = open;
     this.#now = now;
   }
 
@@ -101,7 +107,8 @@ export class Gate {
   ): Promise<Pick<Caller, "project" | "actor" | "scopes" | "promptPatterns">> {
     const key = credential && (await this.#valid(credential));
     if (key === undefined) {
-      if (await this.#keys.anyKey()) throw unauthenticated(credential);
+      if (this.#open) this.#open = !(await this.#keys.anyKey());
+      if (!this.#open) throw unauthenticated(credential);
       return { ...ANYBODY, project: await this.#existing(project, ANYBODY.project) };
     }
     this.#noteUse(key);

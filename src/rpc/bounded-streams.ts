@@ -18,12 +18,15 @@ export class BoundedStreams {
       stream: ServerHttp2Stream;
       metadata: Metadata;
     };
-    const open = this.#openCalls.open(() => stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM));
+    const address = stream.session?.socket?.remoteAddress ?? "";
+    const open = this.#openCalls.open(address, () =>
+      stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM),
+    );
     this.#calls.set(metadata, open);
     stream.on("data", (bytes: Buffer) => this.#openCalls.hold(open, bytes.length));
-    // An answer that goes on until somebody ends it is not bounded in time.
+    stream.once("close", () => this.#openCalls.close(open));
     const endless = method.responseStream && !method.requestStream;
-    stream.once(endless ? "end" : "close", () => this.#openCalls.close(open));
+    if (endless) stream.once("end", () => this.#openCalls.outlast(open));
     return call as ServerInterceptingCall;
   };
 

@@ -18,12 +18,12 @@ describe("CallLimits", () => {
   it("lets calls wait for their turn, and refuses those for which there is no room", async () => {
     const limits = new CallLimits({ concurrent: 1, queued: 1, keyRate: undefined });
     const first = endless();
-    const running = limits.run(HERE, first.run);
+    const running = limits.run("another", HERE, first.run);
     let second = "waits";
-    const waiting = limits.run(HERE, async () => {
+    const waiting = limits.run("key", HERE, async () => {
       second = "ran";
     });
-    await expect(limits.run(HERE, async () => {})).rejects.toMatchObject({
+    await expect(limits.run("key", HERE, async () => {})).rejects.toMatchObject({
       code: "too_many",
       retryAfterMs: expect.any(Number),
     });
@@ -32,25 +32,39 @@ describe("CallLimits", () => {
     first.end();
     await Promise.all([running, waiting]);
     expect(second).toBe("ran");
-    await limits.run(HERE, async () => {});
+    await limits.run("key", HERE, async () => {});
   });
 
   it("does not run what nobody waits for any more", async () => {
-    const limits = new CallLimits({ concurrent: 1, queued: 1, keyRate: undefined });
+    const limits = new CallLimits({ concurrent: 1, queued: 2, keyRate: undefined });
     const first = endless();
-    const running = limits.run(HERE, first.run);
+    const running = limits.run("key", HERE, first.run);
     const caller = new AbortController();
-    const waiting = limits.run({ signal: caller.signal }, async () => expect.unreachable());
+    const waiting = limits.run("key", { signal: caller.signal }, async () => expect.unreachable());
     caller.abort(new PromptdError("deadline", "late"));
     first.end();
     await expect(waiting).rejects.toMatchObject({ code: "deadline" });
     await running;
   });
 
+  it("leaves room for others beside one key", async () => {
+    const limits = new CallLimits({ concurrent: 1, queued: 9, keyRate: undefined });
+    const first = endless();
+    const calls = Array.from({ length: 5 }, () => limits.run("greedy", HERE, first.run));
+    await expect(limits.run("greedy", HERE, first.run)).rejects.toMatchObject({ code: "too_many" });
+    const other = limits.run("modest", HERE, async () => "ran");
+    first.end();
+    expect(await other).toBe("ran");
+    await Promise.all(calls);
+    await limits.run("greedy", HERE, async () => {});
+  });
+
   it("lets the event loop turn between many calls", async () => {
     const limits = new CallLimits({ concurrent: 1000, queued: 0, keyRate: undefined });
     let begun = 0;
-    const calls = Array.from({ length: 200 }, () => limits.run(HERE, async () => void begun++));
+    const calls = Array.from({ length: 200 }, () =>
+      limits.run("key", HERE, async () => void begun++),
+    );
     await setImmediate();
     expect(begun).toBeGreaterThan(0);
     expect(begun).toBeLessThan(200);

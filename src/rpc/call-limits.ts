@@ -21,12 +21,17 @@ const CALLS_PER_TURN = 64;
 /** What a caller is told to wait where nobody knows when there will be room. */
 const CROWDED_RETRY_MS = 500;
 
+/** What one key may have of all calls that run and wait, so that it leaves room for others. */
+const SHARE_OF_ONE_KEY = 0.5;
+
 /** How many calls may run, wait, and come with one key, in this process. */
 export class CallLimits {
   readonly #options: CallLimitsOptions;
   readonly #turns: LimitFunction;
   /** By key id; as many as there are keys that were used. */
   readonly #buckets = new Map<string, TokenBucket>();
+  /** Calls that run or wait, by key id. */
+  readonly #open = new Map<string, number>();
   /** Calls since the event loop turned. */
   #begun = 0;
   #loopTurn: Promise<void> | undefined;
@@ -37,28 +42,40 @@ export class CallLimits {
   }
 
   /**
-   * Runs a call once it is its turn.
+   * Runs a call of a key once it is its turn.
    *
-   * @throws too_many where too many wait already, canceled for a caller that is gone by then
+   * @throws too_many where too many wait already, of this key or of all; canceled
+   * for a caller that is gone by then
    */
   async run<Result>(
+    key: string,
     arrival: { readonly signal: AbortSignal },
     call: () => Promise<Result>,
   ): Promise<Result> {
     const { concurrent, queued } = this.#options;
     const { activeCount, pendingCount } = this.#turns;
-    if (pendingCount >= queued && activeCount >= concurrent) {
-      const message = `promptd runs ${concurrent} calls and ${queued} wait: try again later`;
-      throw new PromptdError("too_many", message, { retryAfterMs: CROWDED_RETRY_MS });
-    }
+    const open = this.#open.get(key) ?? 0;
     const waits = activeCount >= concurrent;
-    return this.#turns(async () => {
-      while (this.#begun >= CALLS_PER_TURN) await this.#loopTurn;
-      this.#begun++;
-      this.#loopTurn ??= this.#nextLoopTurn();
-      if (waits) throwIfAborted(arrival.signal);
-      return call();
-    });
+    if (waits && pendingCount >= queued) {
+      throw crowded(`promptd runs ${concurrent} calls and ${queued} wait: try again later`);
+    }
+    if (waits && open >= (concurrent + queued) * SHARE_OF_ONE_KEY) {
+      throw crowded(`${open} calls with this key run or wait, its share of all: try again later`);
+    }
+    this.#open.set(key, open + 1);
+    try {
+      return await this.#turns(async () => {
+        while (this.#begun >= CALLS_PER_TURN) await this.#loopTurn;
+        this.#begun++;
+        this.#loopTurn ??= this.#nextLoopTurn();
+        if (waits) throwIfAborted(arrival.signal);
+        return call();
+      });
+    } finally {
+      const left = (this.#open.get(key) ?? 1) - 1;
+      if (left === 0) this.#open.delete(key);
+      else this.#open.set(key, left);
+    }
   }
 
   /** Counts a call of a key. @throws too_many */
@@ -81,4 +98,8 @@ export class CallLimits {
     this.#begun = 0;
     this.#loopTurn = undefined;
   }
+}
+
+function crowded(message: string): PromptdError {
+  return new PromptdError("too_many", message, { retryAfterMs: CROWDED_RETRY_MS });
 }

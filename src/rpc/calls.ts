@@ -23,6 +23,16 @@ import { type Status, toCode, toStatus } from "./status.ts";
 /** Requests are not read beyond this, on any transport. */
 export const MESSAGE_LIMIT_BYTES = 4 * 1024 * 1024;
 
+/** Those of most methods are not read beyond this: they ask for little. */
+const SMALL_MESSAGE_BYTES = 256 * 1024;
+
+/** Methods whose requests carry templates, or what is put into them. */
+const LARGE_REQUESTS: ReadonlySet<string> = new Set(["CreateVersion", "Compile"]);
+
+export function requestLimit({ name }: DescMethodUnary): number {
+  return LARGE_REQUESTS.has(name) ? MESSAGE_LIMIT_BYTES : SMALL_MESSAGE_BYTES;
+}
+
 /** What a caller is told whose deadline has passed. */
 export const DEADLINE_PASSED = "the deadline passed before the call was done";
 
@@ -118,7 +128,8 @@ export class CallFailure extends Error {
 interface Call {
   desc: DescMethodUnary;
   transport: Transport;
-  request: Message;
+  /** Known once it was read. */
+  request?: Message;
   arrival: Arrival;
   /** Of a mutation, asked for at once: a peer that is gone has no address. */
   origin: string | undefined;
@@ -152,20 +163,26 @@ export class Calls {
     this.#observer = observer;
   }
 
-  /** @throws CallFailure and nothing else */
+  /**
+   * Nothing of a request is looked at before its caller is let in.
+   *
+   * @param read the request; throws CallFailure for one that cannot be decoded
+   * @throws CallFailure and nothing else
+   */
   async run(
     { desc, method, scope }: ServedMethod,
     transport: Transport,
-    request: Message,
+    read: () => Message,
     arrival: Arrival,
   ): Promise<Message | Uint8Array> {
     const origin = isRead(desc) ? undefined : arrival.origin;
-    const started = performance.now();
-    const call: Call = { desc, transport, request, arrival, origin, started };
+    const call: Call = { desc, transport, arrival, origin, started: performance.now() };
     try {
-      const response = await this.#limits.run(arrival, async () => {
-        const caller = await this.#caller(arrival, origin);
-        call.caller = caller;
+      const caller = await this.#caller(arrival, origin);
+      call.caller = caller;
+      const response = await this.#limits.run(caller.actor, arrival, async () => {
+        const request = read();
+        call.request = request;
         requireScope(caller, scope);
         const response = await method(request, caller);
         // Who has changed something reads it back here. The change stands, heard of or not.
@@ -175,9 +192,24 @@ export class Calls {
       this.#ended(call, response);
       return response;
     } catch (thrown) {
+      if (thrown instanceof CallFailure) {
+        this.refused(desc, transport, codeName(thrown.status.code));
+        throw thrown;
+      }
       const error = PromptdError.from(thrown);
       this.#ended(call, error);
       throw new CallFailure(toStatus(error));
+    }
+  }
+
+  /** Whether a caller would be let in, for a transport that reads a request before it is a call. */
+  async admits({ header, certificate }: Arrival): Promise<boolean> {
+    try {
+      const credential = credentialOf(header) ?? certificateCredential(certificate);
+      await this.#gate.admit(credential, projectOf(header));
+      return true;
+    } catch {
+      return false;
     }
   }
 
@@ -210,7 +242,7 @@ export class Calls {
   refused(desc: DescMethodUnary, transport: Transport, code: string): void {
     const rpc = rpcName(desc);
     this.#observer.refused({ rpc, transport, code });
-    this.#log.info({ rpc, transport, code }, "call refused");
+    this.#log.debug({ rpc, transport, code }, "call refused");
   }
 
   /** Logs names, codes and addresses only: never a template, a variable's value or a key. */
@@ -233,7 +265,7 @@ export class Calls {
         project: caller?.project,
         actor: caller?.actor,
         origin: call.origin ?? arrival.origin,
-        ...named(request, "name", "prompt"),
+        ...(request && named(request, "name", "prompt")),
         ...(failed ? failure(outcome) : named(outcome, "revision")),
       },
       failed ? "call failed" : "call",
@@ -253,7 +285,7 @@ export function responseMessage(desc: DescMethodUnary, response: Message | Uint8
 function logLevel(desc: DescMethodUnary, outcome: unknown): "debug" | "info" | "error" {
   if (outcome instanceof PromptdError) {
     // Who floods the service must not flood its log too; the metrics count them.
-    if (outcome.code === "too_many") return "debug";
+    if (outcome.code === "too_many" || outcome.code === "unauthenticated") return "debug";
     return outcome.code === "internal" || outcome.code === "unavailable" ? "error" : "info";
   }
   return isRead(desc) ? "debug" : "info";

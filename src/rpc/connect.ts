@@ -21,7 +21,7 @@ import {
   CallFailure,
   type Calls,
   DEADLINE_PASSED,
-  MESSAGE_LIMIT_BYTES,
+  requestLimit,
   responseMessage,
   type Served,
 } from "./calls.ts";
@@ -44,6 +44,9 @@ const COMPRESSIONS = [compressionGzip, compressionBrotli].map((compression) => (
     }
   },
 }));
+
+/** Each takes about 150 bytes and half a microsecond once it is decoded. */
+const MOST_JSON_VALUES = 200_000;
 
 /** The longest timeout that a timer of Node holds; a longer one would be none at all. */
 const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
@@ -70,21 +73,42 @@ export function connectListener(
   const unread = new UnreadCalls(served, calls);
   const listener = connectNodeAdapter({
     grpc: false,
-    readMaxBytes: MESSAGE_LIMIT_BYTES,
     acceptCompression: COMPRESSIONS,
     maxTimeoutMs: LONGEST_TIMEOUT_MS,
     contextValues: (request) => createContextValues().set(REQUEST, request as IncomingMessage),
     routes: (router) => addRoutes(router, served, calls, openCalls, unread),
     fallback: fallback as NonNullable<ConnectNodeAdapterOptions["fallback"]>,
   });
-  return (request, response) => {
-    const open = openCalls.open(() => request.socket.destroy());
+  return async (request, response) => {
+    const { remoteAddress = "" } = request.socket;
+    const open = openCalls.open(remoteAddress, () => request.socket.destroy());
     response.once("close", () => openCalls.close(open));
     OPEN_CALLS.set(request, open);
     readToItsEnd(request, response, (bytes) => openCalls.hold(open, bytes));
-    unread.watch(request, response);
-    if (GRPC_WEB_JSON.test(request.headers["content-type"] ?? "")) response.writeHead(415).end();
-    else listener(request, response);
+    const isCall = unread.watch(request, response);
+    if (GRPC_WEB_JSON.test(request.headers["content-type"] ?? "")) {
+      response.writeHead(415).end();
+      return;
+    }
+    if (isCall && !(await calls.admits(new HttpArrival(request, () => NEVER)))) empty(request);
+    listener(request, response);
+  };
+}
+
+const NEVER = new AbortController().signal;
+
+/**
+ * Of a caller who is not let in nothing is decoded: an empty message takes the
+ * place of what it sent, and the call, where it is refused, answers in the
+ * caller's own protocol.
+ */
+function empty(request: IncomingMessage): void {
+  const type = request.headers["content-type"] ?? "";
+  delete request.headers["content-encoding"];
+  delete request.headers["content-length"];
+  const nothing = type.includes("json") ? "{}" : type.includes("grpc-web") ? "\0\0\0\0\0" : "";
+  request[Symbol.asyncIterator] = async function* () {
+    yield Buffer.from(nothing);
   };
 }
 
@@ -102,7 +126,7 @@ function addRoutes(
       unread.read(incoming);
       try {
         const arrival = new HttpArrival(incoming, () => signalOf(context));
-        const response = await calls.run(method, "connect", request, arrival);
+        const response = await calls.run(method, "connect", () => request, arrival);
         const open = OPEN_CALLS.get(incoming);
         if (open && response instanceof Uint8Array) openCalls.hold(open, response.byteLength);
         return responseMessage(desc, response);
@@ -110,7 +134,7 @@ function addRoutes(
         throw thrown instanceof CallFailure ? toConnectError(thrown.status) : thrown;
       }
     };
-    router.rpc(desc, handler, { jsonOptions: strictJson(desc) });
+    router.rpc(desc, handler, { jsonOptions: strictJson(desc), readMaxBytes: requestLimit(desc) });
   }
 }
 
@@ -123,6 +147,7 @@ function strictJson({ input }: DescMethodUnary) {
   const strict = { ignoreUnknownFields: false };
   const decode = (bytes: Uint8Array): string => {
     const json = UTF8.decode(bytes);
+    requireFewValues(json);
     try {
       fromJsonString(input, json, strict);
     } catch (thrown) {
@@ -131,6 +156,23 @@ function strictJson({ input }: DescMethodUnary) {
     return json;
   };
   return { ...strict, textDecoder: { decode } };
+}
+
+/** As many as in a message of Protobuf. @throws ConnectError */
+function requireFewValues(json: string): void {
+  if (json.length < MOST_JSON_VALUES) return;
+  let values = 0;
+  let inText = false;
+  // Outside of texts, each value but the first of an object or list stands behind one of these.
+  for (let at = 0; at < json.length; at++) {
+    const character = json[at];
+    if (inText && character === "\\") at++;
+    else if (character === '"') inText = !inText;
+    else if (!inText && (character === "," || character === "{" || character === "[")) values++;
+  }
+  if (values <= MOST_JSON_VALUES) return;
+  const message = `the request has more than ${MOST_JSON_VALUES} values: send less at once`;
+  throw new ConnectError(message, Code.ResourceExhausted);
 }
 
 /** What could not be decoded, and the name of a key that is too much. */
@@ -181,13 +223,15 @@ class UnreadCalls {
     this.#read.add(request);
   }
 
-  watch(request: IncomingMessage, response: ServerResponse): void {
+  /** @returns whether it is a call */
+  watch(request: IncomingMessage, response: ServerResponse): boolean {
     const desc = this.#methods.get(request.url?.split("?", 1)[0] ?? "");
-    if (desc === undefined) return;
+    if (desc === undefined) return false;
     response.once("finish", () => {
       if (response.statusCode < 400 || this.#read.has(request)) return;
       this.#calls.refused(desc, "connect", `HTTP ${response.statusCode}`);
     });
+    return true;
   }
 }
 

@@ -1,7 +1,8 @@
 /** gRPC over HTTP/2, on @grpc/grpc-js. */
 
 import type { TlsOptions } from "node:tls";
-import { fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
+import { type DescMethodUnary, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
+import { Code } from "@connectrpc/connect";
 import {
   Server,
   ServerCredentials,
@@ -13,11 +14,19 @@ import {
 } from "@grpc/grpc-js";
 import { HealthImplementation } from "grpc-health-check";
 import type { Logger } from "pino";
+import { PromptdError } from "../core/errors.ts";
 import { BoundedStreams } from "./bounded-streams.ts";
-import { type Calls, MESSAGE_LIMIT_BYTES, type Served } from "./calls.ts";
+import {
+  CallFailure,
+  type Calls,
+  MESSAGE_LIMIT_BYTES,
+  requestLimit,
+  type Served,
+} from "./calls.ts";
 import { EndlessStreams } from "./endless-streams.ts";
 import { GrpcArrival, signalOf } from "./grpc-arrival.ts";
 import { serviceError } from "./grpc-status.ts";
+import { requireFewElements } from "./message-elements.ts";
 import type { OpenCalls } from "./open-calls.ts";
 import { keyedReflection, reflectionService } from "./reflection.ts";
 import { TlsCredentials } from "./tls-credentials.ts";
@@ -88,27 +97,21 @@ export function grpcServer(
         path: `/${service.typeName}/${desc.name}`,
         requestStream: false,
         responseStream: false,
-        requestSerialize: (message: Message) => Buffer.from(toBinary(desc.input, message)),
-        requestDeserialize: (bytes: Buffer) => {
-          try {
-            return fromBinary(desc.input, bytes);
-          } catch (error) {
-            // grpc-js answers with INTERNAL.
-            calls.refused(desc, "grpc", "INTERNAL");
-            throw error;
-          }
-        },
+        requestSerialize: (bytes: Buffer) => bytes,
+        // Decoded once its caller was let in.
+        requestDeserialize: (bytes: Buffer) => bytes,
         responseSerialize: (response: Message | Uint8Array) =>
           asBuffer(response instanceof Uint8Array ? response : toBinary(desc.output, response)),
         responseDeserialize: (bytes: Buffer) => fromBinary(desc.output, bytes),
       };
       handlers[desc.localName] = async (
-        call: ServerUnaryCall<Message, Message | Uint8Array>,
+        call: ServerUnaryCall<Buffer, Message | Uint8Array>,
         answer: sendUnaryData<Message | Uint8Array>,
       ) => {
         try {
           const arrival = new GrpcArrival(call, () => signalOf(call));
-          const response = await calls.run(method, "grpc", call.request, arrival);
+          const read = () => decoded(desc, call.request);
+          const response = await calls.run(method, "grpc", read, arrival);
           if (response instanceof Uint8Array) bounded.hold(call, response.byteLength);
           answer(null, response);
         } catch (thrown) {
@@ -149,6 +152,21 @@ export function grpcServer(
         });
       }),
   };
+}
+
+/** @throws CallFailure for bytes that are no such message, as gRPC's status codes have it; too_large */
+function decoded(desc: DescMethodUnary, bytes: Buffer): Message {
+  const most = requestLimit(desc);
+  if (bytes.byteLength > most) {
+    const message = `the request has ${bytes.byteLength} bytes: at most ${most} are read here`;
+    throw new PromptdError("too_large", message);
+  }
+  requireFewElements(desc.input, bytes);
+  try {
+    return fromBinary(desc.input, bytes);
+  } catch {
+    throw new CallFailure({ code: Code.Internal, message: "the request cannot be decoded" });
+  }
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {

@@ -3,13 +3,24 @@ const LONGEST_CALL_MS = 60_000;
 
 const SWEEP_MS = 1000;
 
+/** What a call holds before a byte of it was read: the state of its stream or connection. */
+const BASE_BYTES = 16 * 1024;
+
 /** One call, from its first byte in to its last byte out. */
 export interface OpenCall {
+  readonly peer: Peer;
   readonly since: number;
-  /** Received for it, or waiting to be taken by its peer. */
+  /** Of its state, received for it, or waiting to be taken. */
   bytes: number;
   /** Ends it without waiting for its peer. */
   readonly cut: () => void;
+}
+
+/** All that one address has open, in the order of opening. */
+interface Peer {
+  readonly address: string;
+  readonly calls: Set<OpenCall>;
+  bytes: number;
 }
 
 /** Why a call was cut: it lasted too long, or all calls together held too much. */
@@ -17,15 +28,17 @@ export type CutReason = "slow" | "memory";
 
 /**
  * Bounds what peers can make this process hold: those that send or read slowly,
- * or never. A call is cut after a minute. When all together hold too much, those
- * are cut that hold more than the others, the oldest first.
+ * or never. A call is cut after a minute. When all together hold too much, the
+ * address that holds most loses the oldest of its calls that hold more than its
+ * others.
  */
 export class OpenCalls {
   readonly #maxBytes: number;
   readonly #onCut: (reason: CutReason) => void;
   readonly #now: () => number;
-  /** In the order of opening. */
-  readonly #calls = new Set<OpenCall>();
+  readonly #peers = new Map<string, Peer>();
+  /** Those that are bounded in time, in the order of opening. */
+  readonly #timed = new Set<OpenCall>();
   readonly #sweep: NodeJS.Timeout;
   #bytes = 0;
 
@@ -41,29 +54,52 @@ export class OpenCalls {
     this.#sweep = setInterval(() => this.cutSlow(), SWEEP_MS).unref();
   }
 
-  open(cut: () => void): OpenCall {
-    const call = { since: this.#now(), bytes: 0, cut };
-    this.#calls.add(call);
+  /**
+   * @param address of the peer
+   * @param cut ends the call without waiting for the peer
+   */
+  open(address: string, cut: () => void): OpenCall {
+    let peer = this.#peers.get(address);
+    if (peer === undefined) {
+      peer = { address, calls: new Set(), bytes: 0 };
+      this.#peers.set(address, peer);
+    }
+    const call = { peer, since: this.#now(), bytes: 0, cut };
+    peer.calls.add(call);
+    this.#timed.add(call);
+    this.hold(call, BASE_BYTES);
     return call;
   }
 
   /** Counts bytes that a call holds until it is closed. */
   hold(call: OpenCall, bytes: number): void {
-    if (!this.#calls.has(call)) return;
+    const { peer } = call;
+    if (!peer.calls.has(call)) return;
     call.bytes += bytes;
+    peer.bytes += bytes;
     this.#bytes += bytes;
-    if (this.#bytes > this.#maxBytes) this.#cutOldest();
+    while (this.#bytes > this.#maxBytes) this.#cutHeaviest();
+  }
+
+  /** Its answer goes on until somebody ends it: it is not bounded in time any more. */
+  outlast(call: OpenCall): void {
+    this.#timed.delete(call);
   }
 
   /** It is over; what it held is free. */
   close(call: OpenCall): void {
-    if (this.#calls.delete(call)) this.#bytes -= call.bytes;
+    const { peer } = call;
+    if (!peer.calls.delete(call)) return;
+    this.#timed.delete(call);
+    peer.bytes -= call.bytes;
+    this.#bytes -= call.bytes;
+    if (peer.calls.size === 0) this.#peers.delete(peer.address);
   }
 
   /** Cuts the calls that have lasted too long. */
   cutSlow(): void {
     const latest = this.#now() - LONGEST_CALL_MS;
-    for (const call of this.#calls) {
+    for (const call of this.#timed) {
       if (call.since > latest) break;
       this.#cut(call, "slow");
     }
@@ -74,11 +110,17 @@ export class OpenCalls {
     clearInterval(this.#sweep);
   }
 
-  /** Of those that hold more than their share; the others would free little. */
-  #cutOldest(): void {
-    for (const call of this.#calls) {
-      if (this.#bytes <= this.#maxBytes) break;
-      if (call.bytes * this.#calls.size >= this.#bytes) this.#cut(call, "memory");
+  #cutHeaviest(): void {
+    let heaviest: Peer | undefined;
+    for (const peer of this.#peers.values()) {
+      if (heaviest === undefined || peer.bytes > heaviest.bytes) heaviest = peer;
+    }
+    if (heaviest === undefined) return;
+    const { calls, bytes } = heaviest;
+    for (const call of calls) {
+      if (call.bytes * calls.size < bytes) continue;
+      this.#cut(call, "memory");
+      return;
     }
   }
 

@@ -116,7 +116,7 @@ async function runner(database: Database): Promise<(request: Request) => Promise
     },
   });
   const limits = new CallLimits({ concurrent: 100, queued: 100, keyRate: undefined });
-  const calls = new Calls({ gate: new Gate(keys), limits, feed, log, observer });
+  const calls = new Calls({ gate: new Gate(keys, false), limits, feed, log, observer });
   const arrival = {
     header: (name: string) => (name === "x-api-key" ? SECRET : undefined),
     origin: "192.0.2.1",
@@ -140,7 +140,7 @@ async function runner(database: Database): Promise<(request: Request) => Promise
     try {
       const answer = responseMessage(
         method.desc,
-        await calls.run(method, "grpc", decoded, arrival),
+        await calls.run(method, "grpc", () => decoded, arrival),
       );
       // Each answer can be told in JSON too.
       expect(toJson(output, answer)).toBeTypeOf("object");

@@ -46,6 +46,7 @@ const message = (content: string, role = "user") => ({
   case: "message" as const,
   value: { role, content },
 });
+const KIB = 1024;
 const MIB = 1024 * 1024;
 
 /** Requests at the edge of a documented limit, and just beyond it. */
@@ -184,18 +185,35 @@ describe("composition", () => {
 });
 
 describe("small requests do no large work", () => {
-  it("names of megabytes are refused by their length", async () => {
-    const call = prompts.getPrompt({ name: "<".repeat(3 * MIB) });
+  it("names of 200 KiB are refused by their length", async () => {
+    const call = prompts.getPrompt({ name: "<".repeat(200 * KIB) });
     expect(ConnectError.from(await call.catch((e) => e)).rawMessage).toBe(
-      `name: expected at most 512 bytes, found ${3 * MIB}`,
+      `name: expected at most 512 bytes, found ${200 * KIB}`,
     );
   });
 
+  it("requests of methods that ask for little are refused above 256 KiB", async () => {
+    const request = { name: "p", userId: "x".repeat(300 * KIB) };
+    expect(await codeOf(prompts.getPrompt(request))).toBe("ResourceExhausted");
+    expect(await jsonCode("GetPrompt", request)).toBe("resource_exhausted");
+  });
+
   it("hundreds of thousands of wrong items are refused by their number", async () => {
-    const labels = Array(300_000).fill("");
+    const labels = Array(150_000).fill("");
     expect(await codeOf(createText("p", "", { labels }))).toBe("InvalidArgument");
-    const call = prompts.deleteVersions({ name: "p", versions: Array(1_000_000).fill(0) });
+    const call = prompts.deleteVersions({ name: "p", versions: Array(250_000).fill(0) });
     expect(await codeOf(call)).toBe("InvalidArgument");
+  });
+
+  it("more elements than would fit into memory are not decoded", async () => {
+    const many = Array.from({ length: 250_000 }, (_, i) => [`${i}`, 0]);
+    const variables = Object.fromEntries(many);
+    expect(await codeOf(prompts.compile({ name: "p", variables }))).toBe("ResourceExhausted");
+    expect(await jsonCode("Compile", { name: "p", variables: { x: Array(250_000).fill(0) } })).toBe(
+      "resource_exhausted",
+    );
+    const text = ",[{".repeat(250_000);
+    expect(await jsonCode("Compile", { name: "p", variables: { x: text } })).toBe("OK");
   });
 
   it("a placeholder that stands a thousand times does not multiply messages", async () => {

@@ -44,11 +44,15 @@ export function record(recorder: Recorder): () => Promise<void> {
 /** The headers and requests that were read, and the failures of methods. */
 function recordCalls(recorder: Recorder): void {
   const { run } = Calls.prototype;
-  Calls.prototype.run = async function (served, transport, request, arrival) {
+  Calls.prototype.run = async function (served, transport, read, arrival) {
     for (const secret of secretsIn(arrival.header)) recorder.confided("secret", secret);
-    confideRequest(recorder, request);
+    const recorded = () => {
+      const request = read();
+      confideRequest(recorder, request);
+      return request;
+    };
     try {
-      const response = await run.call(this, served, transport, request, arrival);
+      const response = await run.call(this, served, transport, recorded, arrival);
       if (served.desc.output.typeName === BatchGetPromptsResponseSchema.typeName) {
         const { items } = fromBinary(BatchGetPromptsResponseSchema, response as Uint8Array);
         for (const { result } of items) {

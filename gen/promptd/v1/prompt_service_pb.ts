@@ -815,7 +815,9 @@ export const MissingVariablesSchema: GenEnum<MissingVariables> = /*@__PURE__*/
  *   - a user id has at most 1 KiB;
  *   - a reason or commit message has at most 500 characters.
  * A prompt has at most 10000 labels. It includes at most 100 other versions, 5
- * levels deep, and stays within 1 MiB with them. A request larger than 4 MiB is RESOURCE_EXHAUSTED.
+ * levels deep, and stays within 1 MiB with them. Requests of CreateVersion and
+ * Compile have at most 4 MiB and 200000 elements, others 256 KiB; larger ones
+ * are RESOURCE_EXHAUSTED.
  *
  * Other errors: NOT_FOUND tells whether the prompt, the version or the label
  * is missing, and what exists; ABORTED, an expected revision or version did not
