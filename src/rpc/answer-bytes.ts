@@ -67,7 +67,7 @@ export function batchBytes(
   for (const item of items) {
     writer.tag(BatchGetPromptsResponseSchema.field.items.number, WireType.LengthDelimited).fork();
     if ("answer" in item) {
-      const bytes = promptOf(item.answer).byteLength + resolutionOf(item.answer).byteLength;
+      const bytes = answerBytes(item.answer);
       if (bytes <= room) {
         room -= bytes;
         const response = getPromptBytes(item, newResolutionId());
@@ -81,6 +81,11 @@ export function batchBytes(
     writer.join();
   }
   return writer.finish();
+}
+
+/** About how many bytes a GetPromptResponse has. */
+export function answerBytes(answer: Answer): number {
+  return promptOf(answer).byteLength + resolutionOf(answer).byteLength;
 }
 
 /** What is kept free for each item: an error, or the id and the lengths around an answer. */

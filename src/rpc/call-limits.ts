@@ -1,4 +1,3 @@
-import { setImmediate } from "node:timers/promises";
 import { TokenBucket } from "limiter";
 import pLimit, { type LimitFunction } from "p-limit";
 import { PromptdError, throwIfAborted } from "../core/errors.ts";
@@ -11,12 +10,6 @@ export interface CallLimitsOptions {
   /** Calls a second of each key, on average and at once; undefined: any number. */
   keyRate: number | undefined;
 }
-
-/**
- * Calls that begin before the event loop turns. Then what they answered is sent,
- * and what was cut is freed, before others fill the memory or take the time.
- */
-const CALLS_PER_TURN = 64;
 
 /** What a caller is told to wait where nobody knows when there will be room. */
 const CROWDED_RETRY_MS = 500;
@@ -32,9 +25,6 @@ export class CallLimits {
   readonly #buckets = new Map<string, TokenBucket>();
   /** Calls that run or wait, by key id. */
   readonly #open = new Map<string, number>();
-  /** Calls since the event loop turned. */
-  #begun = 0;
-  #loopTurn: Promise<void> | undefined;
 
   constructor(options: CallLimitsOptions) {
     this.#options = options;
@@ -65,9 +55,6 @@ export class CallLimits {
     this.#open.set(key, open + 1);
     try {
       return await this.#turns(async () => {
-        while (this.#begun >= CALLS_PER_TURN) await this.#loopTurn;
-        this.#begun++;
-        this.#loopTurn ??= this.#nextLoopTurn();
         if (waits) throwIfAborted(arrival.signal);
         return call();
       });
@@ -91,12 +78,6 @@ export class CallLimits {
     if (bucket.tryRemoveTokens(1)) return;
     const message = `this key may make ${rate} calls a second here, and made more`;
     throw new PromptdError("too_many", message, { retryAfterMs: bucket.getWaitTime(1) });
-  }
-
-  async #nextLoopTurn(): Promise<void> {
-    await setImmediate();
-    this.#begun = 0;
-    this.#loopTurn = undefined;
   }
 }
 

@@ -20,7 +20,8 @@ import { type JsonValue, LATEST_LABEL } from "../core/prompt.ts";
 import type { Resolved, Resolver } from "../core/resolver.ts";
 import { compile } from "../core/template/compile.ts";
 import { LIMITS, Validator } from "../core/validate.ts";
-import { batchBytes, compileBytes, getPromptBytes } from "./answer-bytes.ts";
+import { answerBytes, batchBytes, compileBytes, getPromptBytes } from "./answer-bytes.ts";
+import { AnswerPace } from "./answer-pace.ts";
 import type { Implementation } from "./calls.ts";
 import {
   fromBodyFields,
@@ -50,9 +51,12 @@ export function promptService({
   source,
   newId,
 }: PromptServiceParts): Implementation<typeof PromptService> {
+  const pace = new AnswerPace();
   return {
     async getPrompt(request, caller) {
-      return getPromptBytes(await resolve(resolver, request, caller, request.raw), newId());
+      const resolved = await resolve(resolver, request, caller, request.raw);
+      await pace.wait(answerBytes(resolved.answer));
+      return getPromptBytes(resolved, newId());
     },
 
     async batchGetPrompts({ requests }, caller) {
@@ -63,13 +67,17 @@ export function promptService({
       const answers = requests.map((request) =>
         resolve(resolver, request, caller, request.raw).catch(itemStatus),
       );
-      return batchBytes(await Promise.all(answers), newId);
+      const items = await Promise.all(answers);
+      const bytes = items.map((item) => ("answer" in item ? answerBytes(item.answer) : 0));
+      await pace.wait(bytes.reduce((sum, each) => sum + each, 0));
+      return batchBytes(items, newId);
     },
 
     async compile(request, caller) {
       const { variables, placeholders, missing } = compileInput(request);
       const resolved = await resolve(resolver, request, caller);
       const { template } = resolved.answer;
+      await pace.wait(answerBytes(resolved.answer));
       const output = compile(template, { variables, placeholders, missing });
       return compileBytes(resolved, output, newId());
     },
