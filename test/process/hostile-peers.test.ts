@@ -132,7 +132,7 @@ describe("a well-behaved caller is answered beside", () => {
         return connection;
       });
     });
-    expect((await memoryMiB()) - before).toBeLessThan(400);
+    expect((await memoryMiB()) - before).toBeLessThan(700);
   });
 
   it("peers that send a part of a request and wait", async () => {
@@ -149,7 +149,7 @@ describe("a well-behaved caller is answered beside", () => {
         return connection;
       });
     });
-    expect((await memoryMiB()) - before).toBeLessThan(400);
+    expect((await memoryMiB()) - before).toBeLessThan(700);
   });
 
   it("100,000 headers, which are refused on both ports", async () => {
