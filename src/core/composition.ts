@@ -1,4 +1,4 @@
-import { PromptdError } from "./errors.ts";
+import { PromptdError, type Refusal } from "./errors.ts";
 import type { PromptBody, Selector } from "./prompt.ts";
 import { LIMITS } from "./validate.ts";
 
@@ -189,19 +189,19 @@ class Composition {
   }
 
   async #expandTag(tag: CompositionTag, path: readonly Version[]): Promise<Expanded> {
-    if (tag.name === this.#root.name) throw circular(path, tagged(tag));
+    if (tag.name === this.#root.name) throw circular(path, tag);
     if (path.length > MAX_COMPOSITION_DEPTH) throw tooDeep(path, tag);
     const component = await this.#loadComponent(tag, path);
-    const { name, version, contentHash, body } = component;
+    const { name, version, contentHash } = component;
     const key = `${version}/${name}`;
 
     // What is known already has no circle in it, or it would have been refused.
     let expanded = this.#expandedByVersion.get(key);
     if (expanded === undefined) {
       if (path.some((on) => on.name === name && on.version === version)) {
-        throw circular(path, versioned(component));
+        throw circular(path, { name, selector: { version } });
       }
-      const text = this.#includable(component, body, path);
+      const text = this.#includable(component, tag, path);
       this.#components.set(key, { name, version, contentHash });
       if (this.#components.size > MAX_COMPONENTS) throw tooManyComponents(this.#root);
       expanded = await this.#expand(text, [...path, { name, version }]);
@@ -216,16 +216,24 @@ class Composition {
       return await this.#load(tag.name, tag.selector);
     } catch (cause) {
       if (!(cause instanceof PromptdError) || cause.code !== "not_found") throw cause;
-      throw refused(`${includer(path)} includes ${tagged(tag)}, which does not exist`, cause);
+      const message = `${includer(path)} includes ${tagged(tag)}, which does not exist`;
+      const { name: child, selector } = tag;
+      throw refused(message, { rule: "child_missing", child, selector }, cause);
     }
   }
 
   /** The child's template. @throws refused where it does not fit into its parent */
-  #includable(child: Version, body: PromptBody, path: readonly Version[]): string {
+  #includable(
+    child: Version & { body: PromptBody },
+    { selector }: CompositionTag,
+    path: readonly Version[],
+  ): string {
     const { format } = this.#root.body;
+    const { body } = child;
     const inclusion = `${includer(path)} includes ${versioned(child)}`;
     if (body.type !== "text") {
-      throw refused(`${inclusion}, which is a chat prompt; only text prompts can be included`);
+      const message = `${inclusion}, which is a chat prompt; only text prompts can be included`;
+      throw refused(message, { rule: "child_not_text", child: child.name, selector });
     }
     if (body.format !== format) {
       throw refused(
@@ -241,7 +249,7 @@ function versioned({ name, version }: Version): string {
   return `${name} v${version}`;
 }
 
-function tagged({ name, selector }: CompositionTag): string {
+function tagged({ name, selector }: Pick<CompositionTag, "name" | "selector">): string {
   return "version" in selector
     ? versioned({ name, version: selector.version })
     : `${name} (label ${selector.label})`;
@@ -256,12 +264,13 @@ function chain(path: readonly Version[], last: string): string {
   return [...path.map(versioned), last].join(" → ");
 }
 
-function refused(message: string, cause?: unknown): PromptdError {
-  return new PromptdError("refused", message, { cause });
+function refused(message: string, refusal?: Refusal, cause?: unknown): PromptdError {
+  return new PromptdError("refused", message, { cause, ...(refusal && { refusal }) });
 }
 
-function circular(path: readonly Version[], last: string): PromptdError {
-  return refused(`a prompt cannot include itself: ${chain(path, last)}`);
+function circular(path: readonly Version[], last: Pick<CompositionTag, "name" | "selector">) {
+  const message = `a prompt cannot include itself: ${chain(path, tagged(last))}`;
+  return refused(message, { rule: "circular", child: last.name, selector: last.selector });
 }
 
 function tooDeep(path: readonly Version[], tag: CompositionTag): PromptdError {

@@ -1,3 +1,5 @@
+import type { Selector } from "./prompt.ts";
+
 /**
  * What went wrong, in the domain's words. `rpc/status.ts` holds the one switch
  * that turns a code into a wire status.
@@ -28,6 +30,23 @@ export type ErrorCode =
   /** A defect of promptd. */
   | "internal";
 
+/**
+ * Which rule a `refused` request breaks, for those who word it for others than
+ * promptd's own clients. Absent where nobody needs to tell it apart.
+ */
+export type Refusal =
+  | { rule: "type_differs" }
+  | { rule: "child_missing" | "child_not_text" | "circular"; child: string; selector: Selector }
+  | { rule: "included"; by: readonly Inclusion[] };
+
+/** A version that includes another prompt, and by what: a version of it or one of its labels. */
+export interface Inclusion {
+  name: string;
+  version: number;
+  childLabel: string | null;
+  childVersion: number | null;
+}
+
 /** A field of the request and what was expected of it. */
 export interface Violation {
   /** The field's path in the request, as the proto names it: `moves[1].label`. */
@@ -43,17 +62,24 @@ export class PromptdError extends Error {
   readonly violations: readonly Violation[];
   /** How long the caller should wait before it tries again. */
   readonly retryAfterMs: number | undefined;
+  readonly refusal: Refusal | undefined;
 
   /** @param options.cause is logged, and never sent to a caller */
   constructor(
     code: ErrorCode,
     message: string,
-    options: { cause?: unknown; violations?: readonly Violation[]; retryAfterMs?: number } = {},
+    options: {
+      cause?: unknown;
+      violations?: readonly Violation[];
+      retryAfterMs?: number;
+      refusal?: Refusal;
+    } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.violations = options.violations ?? [];
     this.retryAfterMs = options.retryAfterMs;
+    this.refusal = options.refusal;
   }
 
   /** An `invalid` error about one or more fields; `Violations` gathers them. */

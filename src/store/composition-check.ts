@@ -1,8 +1,9 @@
 import { setImmediate } from "node:timers/promises";
 import { type Component, compose } from "../core/composition.ts";
+import type { Inclusion } from "../core/errors.ts";
 import type { PromptBody, Selector } from "../core/prompt.ts";
 import type { Connection } from "./database.ts";
-import { type Inclusion, inclusionsOf } from "./dependencies.ts";
+import { inclusionsOf } from "./dependencies.ts";
 import { loadBody } from "./lookup.ts";
 import { notFound } from "./not-found.ts";
 

@@ -1,17 +1,9 @@
 import { compositionTags } from "../core/composition.ts";
-import { PromptdError } from "../core/errors.ts";
+import { type Inclusion, PromptdError } from "../core/errors.ts";
 import type { PromptBody } from "../core/prompt.ts";
 import type { Connection } from "./database.ts";
 import { listed } from "./not-found.ts";
 import type { PromptKey } from "./prompt-key.ts";
-
-/** A version that includes another prompt, and by what: one of the two is null. */
-export interface Inclusion {
-  name: string;
-  version: number;
-  childLabel: string | null;
-  childVersion: number | null;
-}
 
 /** Keeps what a new version includes, which is bounded (`LIMITS.compositionTags`). */
 export async function recordDependencies(
@@ -69,8 +61,6 @@ export async function requireNotIncluded(
       parent.childLabel === null ? `v${parent.childVersion}` : `label ${parent.childLabel}`;
     return `${parent.name} v${parent.version} (${how})`;
   });
-  throw new PromptdError(
-    "refused",
-    `prompt "${prompt.name}" is included by ${listed(parents)}; change or delete that first`,
-  );
+  const message = `prompt "${prompt.name}" is included by ${listed(parents)}; change or delete that first`;
+  throw new PromptdError("refused", message, { refusal: { rule: "included", by: broken } });
 }
