@@ -5,6 +5,7 @@ import type { LabelPolicy, LabelProtection, PendingChange } from "./policy.ts";
 import type {
   Change,
   ChangeKind,
+  JsonValue,
   LabelMove,
   Pointer,
   PromptBody,
@@ -50,6 +51,33 @@ export interface NewVersion {
   commitMessage: string;
   /** The newest version's number that the caller has seen; 0: no version exists. */
   expectedLatestVersion?: number;
+  /** Makes a version also where the newest has the same content. */
+  evenIfSame?: boolean;
+}
+
+/** A prompt as a catalog shows it; with a filter by label, of the version that has it alone. */
+export interface CatalogEntry {
+  name: string;
+  type: PromptType;
+  tags: readonly string[];
+  /** In order of name, `latest` too. */
+  labels: readonly string[];
+  /** Numbers, ascending. */
+  versions: readonly number[];
+  updatedAt: Date;
+  /** Of the newest of these versions. */
+  config: JsonValue;
+}
+
+/** What a catalog is asked for; what is absent does not matter. */
+export interface CatalogFilter {
+  name?: string;
+  label?: string;
+  tag?: string;
+  /** Changed then or later. */
+  since?: Date;
+  /** Changed before. */
+  until?: Date;
 }
 
 export interface CreatedVersion {
@@ -100,6 +128,16 @@ export interface PromptSource {
     filter: { label?: string; tag?: string; folder?: string },
     page: { size: number; after?: string },
   ): Promise<Page<PromptInfo, string>>;
+  /**
+   * Those prompts that the caller's patterns admit, in order of name, and how many there are in all.
+   *
+   * @throws too_large for a page with more versions or labels than can be shown at once
+   */
+  catalog(
+    caller: Caller,
+    filter: CatalogFilter,
+    page: { size: number; skip: number },
+  ): Promise<{ items: CatalogEntry[]; total: number }>;
   /** Versions of a prompt, newest first, below `before`. @throws not_found for the prompt */
   listVersions(
     caller: Caller,

@@ -63,7 +63,7 @@ export interface Pointer {
 /** A version and all that stands beside it, read in one moment. */
 export interface PromptVersion extends Pointer {
   body: PromptBody;
-  /** In order of name. */
+  /** As they came to the version: those of the last move first, `latest` at the end. */
   labels: readonly string[];
   tags: readonly string[];
   commitMessage: string;

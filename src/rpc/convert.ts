@@ -184,7 +184,7 @@ export function toPrompt({ version }: Answer): Prompt {
     name: version.name,
     version: version.version,
     ...toBodyFields(version.body),
-    labels: [...version.labels],
+    labels: [...version.labels].sort(),
     tags: [...version.tags],
     commitMessage: version.commitMessage,
     author: version.author,

@@ -22,8 +22,8 @@ export async function createVersion(
 
   const body = canonicalBody(asked.body);
   const hash = contentHash(body);
-  const created = standing?.newestHash !== hash;
-  const version = created ? (standing?.lastVersion ?? 0) + 1 : (standing.newest ?? 0);
+  const created = asked.evenIfSame === true || standing?.newestHash !== hash;
+  const version = created ? (standing?.lastVersion ?? 0) + 1 : (standing?.newest ?? 0);
   if (created) await insertVersion(mutation, standing, asked, { number: version, body, hash });
 
   const moves = [...new Set(asked.labels)].map((label) => ({ label, version }));
@@ -35,7 +35,7 @@ export async function createVersion(
   const tags = asked.tags && (await replaceTags(db, prompt, asked.tags));
   const answer = { version, created, contentHash: hash, previous: previousMoves(labels) };
   if (!created && moving.length === 0 && tags === undefined) {
-    return { ...answer, revision: standing.revision };
+    return { ...answer, revision: standing?.revision ?? 0 };
   }
 
   const movedLabels = moving.map(({ label }) => label);
@@ -64,6 +64,7 @@ function requireSuccessor(standing: Standing | undefined, asked: NewVersion): vo
     throw new PromptdError(
       "refused",
       `prompt "${name}" is a ${standing?.type} prompt: the type cannot change between versions`,
+      { refusal: { rule: "type_differs" } },
     );
   }
 }

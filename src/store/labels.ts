@@ -6,6 +6,9 @@ import type { PromptKey } from "./prompt-key.ts";
 /** `latest` aside. */
 export const MAX_LABELS = 10_000;
 
+/** That of `latest`; all others are put before what stands. */
+const LAST_PLACE = 1;
+
 /** Where each label stands and shall go, in the order asked; `latest` is left out. */
 export async function plannedMoves(
   db: Connection,
@@ -51,7 +54,7 @@ export function previousMoves(changes: readonly LabelChange[]): LabelMove[] {
 
 /** Puts `latest`, which nobody else moves, on a version. */
 export async function setLatest(db: Connection, prompt: PromptKey, version: number): Promise<void> {
-  await applyMoves(db, prompt, [{ label: LATEST_LABEL, from: 0, to: version }]);
+  await putLabels(db, prompt, [{ label: LATEST_LABEL, version, place: LAST_PLACE }]);
 }
 
 async function labelVersions(
@@ -85,16 +88,38 @@ async function applyMoves(
       .execute();
   }
   if (put.length > 0) {
-    await db
-      .insertInto("labels")
-      .values(put.map(({ label, to }) => ({ project, name, label, version: to })))
-      .onConflict((conflict) =>
-        conflict
-          .columns(["project", "name", "label"])
-          .doUpdateSet((update) => ({ version: update.ref("excluded.version") })),
-      )
-      .execute();
+    const first = (await firstPlace(db, { project, name })) - put.length;
+    const rows = put.map(({ label, to }, index) => ({ label, version: to, place: first + index }));
+    await putLabels(db, { project, name }, rows);
   }
+}
+
+async function putLabels(
+  db: Connection,
+  prompt: PromptKey,
+  labels: readonly { label: string; version: number; place: number }[],
+): Promise<void> {
+  await db
+    .insertInto("labels")
+    .values(labels.map((label) => ({ ...prompt, ...label })))
+    .onConflict((conflict) =>
+      conflict.columns(["project", "name", "label"]).doUpdateSet((update) => ({
+        version: update.ref("excluded.version"),
+        place: update.ref("excluded.place"),
+      })),
+    )
+    .execute();
+}
+
+async function firstPlace(db: Connection, { project, name }: PromptKey): Promise<number> {
+  const { place } = await db
+    .selectFrom("labels")
+    .select((select) => select.fn.min("place").as("place"))
+    .where("project", "=", project)
+    .where("name", "=", name)
+    .executeTakeFirstOrThrow();
+  // None has a higher place than `latest`; of a database before places all are 0.
+  return Math.min(place ?? 0, 0);
 }
 
 async function requireRoom(db: Connection, { project, name }: PromptKey): Promise<void> {

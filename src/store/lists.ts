@@ -177,7 +177,7 @@ async function labelsByName(
   );
 }
 
-async function tagsByName(db: Connection, project: string, names: readonly string[]) {
+export async function tagsByName(db: Connection, project: string, names: readonly string[]) {
   const rows = await db
     .selectFrom("tags")
     .select(["name", "tag"])
@@ -242,7 +242,7 @@ async function labelsByVersion(
   );
 }
 
-function grouped<Row, Key, Value>(
+export function grouped<Row, Key, Value>(
   rows: readonly Row[],
   key: (row: Row) => Key,
   value: (row: Row) => Value,

@@ -49,6 +49,7 @@ async function labelsOfVersion(db: Connection, { project, name }: PromptKey, ver
     .where("project", "=", project)
     .where("name", "=", name)
     .where("version", "=", version)
+    .orderBy("place")
     .orderBy("label")
     .execute();
   return rows.map((row) => row.label);

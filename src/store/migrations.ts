@@ -18,6 +18,7 @@ const MIGRATIONS: Record<string, (db: Kysely<Tables>, types: SchemaTypes) => Pro
   "0004_change_origin": addChangeOrigin,
   "0005_label_policy": createLabelPolicy,
   "0006_certificate_keys": addCertificateSubjects,
+  "0007_label_places": addLabelPlaces,
 };
 
 export const MIGRATION_TABLE = "promptd_migrations";
@@ -275,5 +276,19 @@ async function addCertificateSubjects(
     .column("certificate_subject")
     // A revoked key leaves its subject to another one.
     .where(sql.ref("revoked_at"), "is", null)
+    .execute();
+}
+
+async function addLabelPlaces(db: Kysely<Tables>): Promise<void> {
+  await db.schema
+    .alterTable("labels")
+    .addColumn("place", "bigint", (column) => column.notNull().defaultTo(0))
+    .execute();
+  await db.updateTable("labels").set({ place: 1 }).where("label", "=", "latest").execute();
+  // For those who ask again and again what has changed.
+  await db.schema
+    .createIndex("prompts_by_update")
+    .on("prompts")
+    .columns(["project", "updated_at"])
     .execute();
 }

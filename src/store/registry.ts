@@ -2,6 +2,7 @@ import { v7 } from "uuid";
 import type { LabelProtection, PendingChange } from "../core/policy.ts";
 import type {
   Caller,
+  CatalogFilter,
   ChangeFilter,
   ChangeLog,
   Decision,
@@ -12,6 +13,7 @@ import type {
 } from "../core/ports.ts";
 import type { LabelMove, Pointer, PromptVersion, Selector } from "../core/prompt.ts";
 import { approve, reject } from "./approval.ts";
+import { catalog } from "./catalog.ts";
 import { listChanges } from "./change-log.ts";
 import { createVersion } from "./create-version.ts";
 import type { Connection, Database } from "./database.ts";
@@ -73,6 +75,10 @@ export class Registry implements PromptSource, ChangeLog, PolicyStore {
     return this.#database.snapshot(caller.signal, (db) =>
       listPrompts(db, caller.project, filter, page),
     );
+  }
+
+  catalog(caller: Caller, filter: CatalogFilter, page: { size: number; skip: number }) {
+    return this.#database.snapshot(caller.signal, (db) => catalog(db, caller, filter, page));
   }
 
   listVersions(

@@ -85,6 +85,8 @@ interface LabelsTable {
   name: string;
   label: string;
   version: number;
+  /** Orders the labels of a version: lower is shown first. */
+  place: number;
 }
 
 interface TagsTable {

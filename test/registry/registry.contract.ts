@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe } from "vitest";
 import type { Database } from "../../src/store/database.ts";
 import { openDatabase } from "../../src/store/open.ts";
+import { catalogRules } from "./contract/catalog.ts";
 import { compositionRules } from "./contract/composition.ts";
 import { concurrencyRules } from "./contract/concurrency.ts";
 import { deletionRules } from "./contract/deletion.ts";
@@ -40,6 +41,7 @@ export function registryContract(createDatabase: () => Promise<string>): void {
   describe("deletion", () => deletionRules(subject));
   describe("composition", () => compositionRules(subject));
   describe("lists", () => listRules(subject));
+  describe("catalog", () => catalogRules(subject));
   describe("history", () => historyRules(subject));
   describe("concurrency", () => concurrencyRules(subject));
 }

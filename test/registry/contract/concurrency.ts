@@ -33,6 +33,17 @@ export function concurrencyRules(subject: Subject): void {
     );
   });
 
+  it("loses no version of several callers who create the same at once", async () => {
+    const { bench } = subject;
+    const created = await Promise.all(
+      Array.from({ length: 20 }, () => bench.create("p", "same", { evenIfSame: true })),
+    );
+    expect(created.every((answer) => answer.created)).toBe(true);
+    const versions = created.map(({ version }) => version).sort((a, b) => a - b);
+    expect(versions).toEqual(versions.map((_, index) => index + 1));
+    expect((await bench.create("p", "same")).created).toBe(false);
+  });
+
   it("lets one of several callers win who expect the same state", async () => {
     const { bench } = subject;
     const { revision } = await bench.create("p", "1");
@@ -58,7 +69,7 @@ export function concurrencyRules(subject: Subject): void {
     while (writing) {
       const { registry, caller } = bench;
       const loaded = await registry.load(caller, "p", { label: "production" });
-      expect(loaded.labels).toEqual(["latest", "production"]);
+      expect(loaded.labels).toEqual(["production", "latest"]);
       expect(loaded.body).toEqual(text(String(loaded.version - 1)));
       const { items } = await registry.listVersions(caller, "p", {}, { size: 2 });
       expect(items[0]?.labels).toEqual(["latest", "production"]);

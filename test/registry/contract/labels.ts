@@ -98,6 +98,21 @@ export function labelRules(subject: Subject): void {
     expect(await bench.labels("p")).toEqual({ latest: 2 });
   });
 
+  it("shows those of the last move first, and latest at the end", async () => {
+    const { bench } = subject;
+    await bench.create("p", "1", { labels: ["production", "b"] });
+    const shown = async (version: number) =>
+      (await bench.registry.load(bench.caller, "p", { version })).labels;
+    expect(await shown(1)).toEqual(["production", "b", "latest"]);
+    await bench.label("p", { z: 1, a: 1, b: 1 });
+    expect(await shown(1)).toEqual(["z", "a", "production", "b", "latest"]);
+    await bench.create("p", "2", { labels: ["z"] });
+    expect(await shown(1)).toEqual(["a", "production", "b"]);
+    await bench.label("p", { z: 1 });
+    await bench.remove("p", [2]);
+    expect(await shown(1)).toEqual(["z", "a", "production", "b", "latest"]);
+  });
+
   it(`keeps at most ${MAX_LABELS} labels of a prompt`, async () => {
     const { bench, database } = subject;
     await bench.create("p", "1");
@@ -108,7 +123,7 @@ export function labelRules(subject: Subject): void {
       for (let start = 0; start < labels.length; start += 1000) {
         const rows = labels
           .slice(start, start + 1000)
-          .map((label) => ({ project, name: "p", label, version: 1 }));
+          .map((label) => ({ project, name: "p", label, version: 1, place: 0 }));
         await db.insertInto("labels").values(rows).execute();
       }
     });

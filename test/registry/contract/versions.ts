@@ -37,7 +37,7 @@ export function versionRules(subject: Subject): void {
       revision: created.revision,
       updatedAt: loaded.createdAt,
       body,
-      labels: ["canary", "latest", "production"],
+      labels: ["production", "canary", "latest"],
       tags: ["b", "a"],
       commitMessage: "First",
       author: "tester",
