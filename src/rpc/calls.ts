@@ -52,11 +52,20 @@ export type Implementation<Service extends DescService> = {
     : never;
 };
 
-/** A method that is served, and the scope that it needs. */
-export interface ServedMethod {
+/** What is called, whatever the transport. */
+export interface Operation {
+  /** As log and metrics name it. */
+  rpc: string;
+  /** What a key needs for it. */
+  scope: KeyScope;
+  /** Changes nothing. */
+  read: boolean;
+}
+
+/** A method that is served. */
+export interface ServedMethod extends Operation {
   desc: DescMethodUnary;
   method: Method;
-  scope: KeyScope;
 }
 
 /** A service and what answers for it. */
@@ -76,7 +85,9 @@ export function serve<Service extends DescService>(
     return {
       desc: desc as DescMethodUnary,
       method: implementation[name] as unknown as Method,
+      rpc: `${service.name}/${desc.name}`,
       scope: permissions[name],
+      read: desc.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS,
     };
   });
   return { service, methods };
@@ -112,24 +123,28 @@ export function originOf(address: string | undefined): string | undefined {
   return address?.replace(/^::ffff:(?=\d+\.)/i, "");
 }
 
-export type Transport = "grpc" | "connect";
+export type Transport = "grpc" | "connect" | "langfuse";
 
-/** Thrown by `Calls.run`: the call's failure, ready for the wire. */
+/** Thrown by `Calls`: the call's failure, ready for the wire. */
 export class CallFailure extends Error {
-  readonly status: Status;
+  readonly error: PromptdError;
 
-  constructor(status: Status) {
-    super(status.message);
-    this.status = status;
+  constructor(error: PromptdError) {
+    super(error.message);
+    this.error = error;
+  }
+
+  get status(): Status {
+    return toStatus(this.error);
   }
 }
 
 /** A call, for its line in the log. */
 interface Call {
-  desc: DescMethodUnary;
+  operation: Operation;
   transport: Transport;
-  /** Known once it was read. */
-  request?: Message;
+  /** Known once it was read; looked at for the `name` of a prompt alone. */
+  request?: object;
   arrival: Arrival;
   /** Of a mutation, asked for at once: a peer that is gone has no address. */
   origin: string | undefined;
@@ -164,41 +179,56 @@ export class Calls {
   }
 
   /**
-   * Nothing of a request is looked at before its caller is let in.
+   * Runs a method of a service.
    *
    * @param read the request; throws CallFailure for one that cannot be decoded
    * @throws CallFailure and nothing else
    */
-  async run(
-    { desc, method, scope }: ServedMethod,
+  run(
+    served: ServedMethod,
     transport: Transport,
     read: () => Message,
     arrival: Arrival,
   ): Promise<Message | Uint8Array> {
-    const origin = isRead(desc) ? undefined : arrival.origin;
-    const call: Call = { desc, transport, arrival, origin, started: performance.now() };
+    return this.perform(served, transport, arrival, read, served.method);
+  }
+
+  /**
+   * Nothing of a request is looked at before its caller is let in.
+   *
+   * @throws CallFailure and nothing else
+   */
+  async perform<Request extends object, Response extends object>(
+    operation: Operation,
+    transport: Transport,
+    arrival: Arrival,
+    read: () => Request,
+    work: (request: Request, caller: Caller) => Promise<Response>,
+  ): Promise<Response> {
+    const origin = operation.read ? undefined : arrival.origin;
+    const call: Call = { operation, transport, arrival, origin, started: performance.now() };
     try {
       const caller = await this.#caller(arrival, origin);
       call.caller = caller;
       const response = await this.#limits.run(caller.actor, arrival, async () => {
         const request = read();
         call.request = request;
-        requireScope(caller, scope);
-        const response = await method(request, caller);
+        requireScope(caller, operation.scope);
+        const response = await work(request, caller);
         // Who has changed something reads it back here. The change stands, heard of or not.
-        if (!isRead(desc)) await this.#feed.catchUp().catch(() => {});
+        if (!operation.read) await this.#feed.catchUp().catch(() => {});
         return response;
       });
       this.#ended(call, response);
       return response;
     } catch (thrown) {
       if (thrown instanceof CallFailure) {
-        this.refused(desc, transport, codeName(thrown.status.code));
+        this.refused(operation, transport, codeName(thrown.status.code));
         throw thrown;
       }
       const error = PromptdError.from(thrown);
       this.#ended(call, error);
-      throw new CallFailure(toStatus(error));
+      throw new CallFailure(error);
     }
   }
 
@@ -218,7 +248,7 @@ export class Calls {
     try {
       require(await this.#caller(arrival, arrival.origin));
     } catch (thrown) {
-      throw new CallFailure(toStatus(PromptdError.from(thrown)));
+      throw new CallFailure(PromptdError.from(thrown));
     }
   }
 
@@ -239,22 +269,21 @@ export class Calls {
   }
 
   /** Notes a call that the transport refused before there was a request. */
-  refused(desc: DescMethodUnary, transport: Transport, code: string): void {
-    const rpc = rpcName(desc);
+  refused({ rpc }: Pick<Operation, "rpc">, transport: Transport, code: string): void {
     this.#observer.refused({ rpc, transport, code });
     this.#log.debug({ rpc, transport, code }, "call refused");
   }
 
   /** Logs names, codes and addresses only: never a template, a variable's value or a key. */
-  #ended(call: Call, outcome: Message | Uint8Array | PromptdError): void {
-    const { desc, transport, request, arrival, caller, started } = call;
+  #ended(call: Call, outcome: object): void {
+    const { operation, transport, request, arrival, caller, started } = call;
     const milliseconds = performance.now() - started;
     const failed = outcome instanceof PromptdError;
     const code = failed ? codeName(toCode(outcome.code)) : "OK";
-    const rpc = rpcName(desc);
+    const { rpc } = operation;
     const project = caller?.project ?? "";
     this.#observer.ended({ rpc, transport, code, project, seconds: milliseconds / 1000 });
-    const level = logLevel(desc, outcome);
+    const level = logLevel(operation, outcome);
     if (!this.#log.isLevelEnabled(level)) return;
     this.#log[level](
       {
@@ -273,26 +302,18 @@ export class Calls {
   }
 }
 
-function rpcName(desc: DescMethodUnary): string {
-  return `${desc.parent.name}/${desc.name}`;
-}
-
 /** The message that a method answered with, decoded where it answered with bytes. */
 export function responseMessage(desc: DescMethodUnary, response: Message | Uint8Array): Message {
   return response instanceof Uint8Array ? fromBinary(desc.output, response) : response;
 }
 
-function logLevel(desc: DescMethodUnary, outcome: unknown): "debug" | "info" | "error" {
+function logLevel({ read }: Operation, outcome: unknown): "debug" | "info" | "error" {
   if (outcome instanceof PromptdError) {
     // Who floods the service must not flood its log too; the metrics count them.
     if (outcome.code === "too_many" || outcome.code === "unauthenticated") return "debug";
     return outcome.code === "internal" || outcome.code === "unavailable" ? "error" : "info";
   }
-  return isRead(desc) ? "debug" : "info";
-}
-
-function isRead({ idempotency }: DescMethodUnary): boolean {
-  return idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
+  return read ? "debug" : "info";
 }
 
 /** What the log may hold of a failure: an `invalid` message can quote the request, so only its fields. */
@@ -303,9 +324,9 @@ function failure(error: PromptdError): Record<string, unknown> {
   return { reason: error.message, ...(error.cause === undefined ? {} : { err: error.cause }) };
 }
 
-function named(message: Message | Uint8Array, field: string, as = field): Record<string, unknown> {
-  const value = (message as unknown as Record<string, unknown>)[field];
-  return typeof value === "string" || typeof value === "bigint"
+function named(message: object, field: string, as = field): Record<string, unknown> {
+  const value = (message as Record<string, unknown>)[field];
+  return typeof value === "string" || typeof value === "bigint" || typeof value === "number"
     ? { [as]: String(value).slice(0, 512) }
     : {};
 }

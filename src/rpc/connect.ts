@@ -24,6 +24,7 @@ import {
   requestLimit,
   responseMessage,
   type Served,
+  type ServedMethod,
 } from "./calls.ts";
 import { HttpArrival } from "./http-arrival.ts";
 import type { OpenCall, OpenCalls } from "./open-calls.ts";
@@ -184,6 +185,11 @@ function withoutQuotes(message: string): string {
 
 const OPEN_CALLS = new WeakMap<IncomingMessage, OpenCall>();
 
+/** Of a request that came through `connectListener`, for what answers as its fallback. */
+export function openCallOf(request: IncomingMessage): OpenCall | undefined {
+  return OPEN_CALLS.get(request);
+}
+
 const REQUEST = createContextKey<IncomingMessage | undefined>(undefined);
 
 function requestOf({ values }: HandlerContext): IncomingMessage {
@@ -208,14 +214,14 @@ function deadlineError(reason: unknown): PromptdError | undefined {
 
 /** Notes the calls that end with an HTTP error before a method has seen them. */
 class UnreadCalls {
-  readonly #methods = new Map<string, DescMethodUnary>();
+  readonly #methods = new Map<string, ServedMethod>();
   readonly #calls: Calls;
   readonly #read = new WeakSet<IncomingMessage>();
 
   constructor(served: readonly Served[], calls: Calls) {
     this.#calls = calls;
-    for (const { desc } of served.flatMap(({ methods }) => methods)) {
-      this.#methods.set(`/${desc.parent.typeName}/${desc.name}`, desc);
+    for (const method of served.flatMap(({ methods }) => methods)) {
+      this.#methods.set(`/${method.desc.parent.typeName}/${method.desc.name}`, method);
     }
   }
 
@@ -225,11 +231,11 @@ class UnreadCalls {
 
   /** @returns whether it is a call */
   watch(request: IncomingMessage, response: ServerResponse): boolean {
-    const desc = this.#methods.get(request.url?.split("?", 1)[0] ?? "");
-    if (desc === undefined) return false;
+    const method = this.#methods.get(request.url?.split("?", 1)[0] ?? "");
+    if (method === undefined) return false;
     response.once("finish", () => {
       if (response.statusCode < 400 || this.#read.has(request)) return;
-      this.#calls.refused(desc, "connect", `HTTP ${response.statusCode}`);
+      this.#calls.refused(method, "connect", `HTTP ${response.statusCode}`);
     });
     return true;
   }

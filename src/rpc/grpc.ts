@@ -2,7 +2,6 @@
 
 import type { TlsOptions } from "node:tls";
 import { type DescMethodUnary, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
-import { Code } from "@connectrpc/connect";
 import {
   Server,
   ServerCredentials,
@@ -165,7 +164,7 @@ function decoded(desc: DescMethodUnary, bytes: Buffer): Message {
   try {
     return fromBinary(desc.input, bytes);
   } catch {
-    throw new CallFailure({ code: Code.Internal, message: "the request cannot be decoded" });
+    throw new CallFailure(new PromptdError("internal", "the request cannot be decoded"));
   }
 }
 
