@@ -27,6 +27,9 @@ import { connectListener } from "./rpc/connect.ts";
 import { grpcServer } from "./rpc/grpc.ts";
 import { keyService } from "./rpc/key-service.ts";
 import { keyedPath } from "./rpc/keyed-path.ts";
+import { langfuseListener } from "./rpc/langfuse/listener.ts";
+import { langfusePrompts } from "./rpc/langfuse/prompts.ts";
+import { LangfuseProxy, type Upstream } from "./rpc/langfuse/proxy.ts";
 import { OpenCalls } from "./rpc/open-calls.ts";
 import {
   CHANGE_PERMISSIONS,
@@ -149,7 +152,16 @@ async function serveOn(
   });
   const openMetrics = answersWithoutKey(settings, settings.httpListen, "metrics");
   const plain = openMetrics ? operations : keyedPath("/metrics", operations, calls);
-  const routes = connectListener(served, calls, openCalls, plain);
+  const langfuse = langfuseListener(
+    {
+      prompts: langfusePrompts({ resolver, source: registry }),
+      proxy: new LangfuseProxy(langfuseOf(settings), calls, log),
+      calls,
+      openCalls,
+    },
+    plain,
+  );
+  const routes = connectListener(served, calls, openCalls, langfuse);
   const shared = allowOrigins(settings.corsOrigins ?? [], routes);
   const guarded = hostGuard(shared, { loopbackOnly: open && !settings.insecure });
   const http = httpServer(guarded, certificates?.tls);
@@ -192,6 +204,14 @@ async function readCertificates(
   const files = { PROMPTD_TLS_CERT: tlsCert, PROMPTD_TLS_KEY: tlsKey };
   const clientCa = tlsClientCa === undefined ? {} : { PROMPTD_TLS_CLIENT_CA: tlsClientCa };
   return Certificates.read({ ...files, ...clientCa }, log);
+}
+
+/** The Langfuse that the settings name, which have its keys then. */
+function langfuseOf(settings: Settings): Upstream | undefined {
+  const { langfuseBaseUrl, langfusePublicKey, langfuseSecretKey } = settings;
+  if (langfuseBaseUrl === undefined) return undefined;
+  const keys = { publicKey: langfusePublicKey ?? "", secretKey: langfuseSecretKey ?? "" };
+  return { baseUrl: langfuseBaseUrl, ...keys };
 }
 
 async function reachable(database: Database): Promise<"ok" | string> {

@@ -79,6 +79,8 @@ function isOrigin(text: string): boolean {
 interface Setting<Schema extends z.ZodType> {
   /** The environment variable; the flag is the same in lower case, without PROMPTD_. */
   env: string;
+  /** Another variable that is read where that one is not set. */
+  alias?: string;
   schema: Schema;
   /** In the form in which it would be written; absent: unset. */
   default?: string;
@@ -93,6 +95,12 @@ function isDatabaseUrl(text: string): boolean {
   if (/^postgres(ql)?:\/\/./.test(text)) return URL.canParse(text);
   // A database in memory would be another one for each connection.
   return /^sqlite:./.test(text) && text !== "sqlite::memory:";
+}
+
+function isBaseUrl(text: string): boolean {
+  if (!/^https?:/.test(text) || !URL.canParse(text)) return false;
+  const { username, password, search, hash } = new URL(text);
+  return username + password + search + hash === "";
 }
 
 /** Hides what a database's URL may hold of secrets; all of it where it is no URL. */
@@ -119,7 +127,7 @@ export const SETTINGS = {
     schema: listenAddress,
     default: "127.0.0.1:8080",
     description:
-      "Where Connect, gRPC-Web, /healthz, /readyz and /metrics are served, as HOST:PORT.",
+      "Where Connect, gRPC-Web, Langfuse's API, /healthz, /readyz and /metrics are served, as HOST:PORT.",
   }),
   tlsCert: setting({
     env: "PROMPTD_TLS_CERT",
@@ -175,6 +183,27 @@ export const SETTINGS = {
     description:
       "Where prompts and their history are kept: `sqlite:PATH` or `postgres://…`. Unset: promptd.db in the data folder.",
     mask: maskUrl,
+  }),
+  langfuseBaseUrl: setting({
+    env: "LANGFUSE_BASE_URL",
+    alias: "LANGFUSE_HOST",
+    schema: z
+      .string()
+      .refine(isBaseUrl, "expected a URL such as https://cloud.langfuse.com")
+      .optional(),
+    description:
+      "Langfuse that the paths of its API which promptd does not serve are [passed on](langfuse.md) to; also read from `LANGFUSE_HOST`. Unset: they are 404.",
+  }),
+  langfusePublicKey: setting({
+    env: "LANGFUSE_PUBLIC_KEY",
+    schema: z.string().min(1).optional(),
+    description: "Public key to call that Langfuse with.",
+  }),
+  langfuseSecretKey: setting({
+    env: "LANGFUSE_SECRET_KEY",
+    schema: z.string().min(1).optional(),
+    description: "Secret key to call that Langfuse with.",
+    mask: () => "***",
   }),
   seedDir: setting({
     env: "PROMPTD_SEED_DIR",
@@ -277,7 +306,7 @@ export function loadSettings(
       violations.push({ field, description: message });
     }
   }
-  violations.push(...halfTls(result));
+  violations.push(...halfTls(result), ...halfLangfuse(result));
   if (violations.length > 0) throw PromptdError.invalid(...violations);
   return Object.freeze(result) as Settings;
 }
@@ -291,14 +320,26 @@ function halfTls({ tlsCert, tlsKey, tlsClientCa }: Partial<Settings>): Violation
   return ["PROMPTD_TLS_CERT", "PROMPTD_TLS_KEY"].map((field) => ({ field, description }));
 }
 
+/** Keys alone are left to whom they are for: a shell may have them for other programs. */
+function halfLangfuse(settings: Partial<Settings>): Violation[] {
+  const { langfuseBaseUrl, langfusePublicKey, langfuseSecretKey } = settings;
+  if (langfuseBaseUrl === undefined) return [];
+  const keys = { LANGFUSE_PUBLIC_KEY: langfusePublicKey, LANGFUSE_SECRET_KEY: langfuseSecretKey };
+  const description = "expected the key of the Langfuse that LANGFUSE_BASE_URL names";
+  return Object.entries(keys)
+    .filter(([, key]) => key === undefined)
+    .map(([field]) => ({ field, description }));
+}
+
 /** The texts that `loadSettings` reads, by key; undefined where nothing is set. */
 export function settingTexts(
   env: Record<string, string | undefined>,
   flags: Partial<Record<keyof Settings, string>> = {},
 ): Record<keyof Settings, string | undefined> {
-  const texts = Object.entries(SETTINGS).map(([key, { env: name, default: preset }]) => {
+  const all: [string, Setting<z.ZodType>][] = Object.entries(SETTINGS);
+  const texts = all.map(([key, { env: name, alias = name, default: preset }]) => {
     const flagged = flags[key as keyof Settings];
-    return [key, flagged ?? (env[name] || preset)];
+    return [key, flagged ?? (env[name] || env[alias] || preset)];
   });
   return Object.fromEntries(texts);
 }

@@ -19,7 +19,8 @@ export async function config(terminal: Terminal, options: SettingOptions): Promi
   });
   function originOf(key: SettingKey): "flag" | "environment" | "default" {
     if (flags[key] !== undefined) return "flag";
-    return terminal.env[SETTINGS[key].env] ? "environment" : "default";
+    const { env, alias = env } = SETTINGS[key] as (typeof SETTINGS)["langfuseBaseUrl"];
+    return terminal.env[env] || terminal.env[alias] ? "environment" : "default";
   }
   if (options.json === true) {
     terminal.out(jsonDocument(settings));
