@@ -23,6 +23,18 @@ describe("loadSettings", () => {
     expect(loadSettings(env).logLevel).toBe("info");
   });
 
+  it("reads a Langfuse by either name of its URL, with its keys", () => {
+    const keys = { LANGFUSE_PUBLIC_KEY: "pk", LANGFUSE_SECRET_KEY: "sk" };
+    const old = "https://old.example";
+    expect(loadSettings({ ...keys, LANGFUSE_HOST: old }).langfuseBaseUrl).toBe(old);
+    const both = { ...keys, LANGFUSE_HOST: old, LANGFUSE_BASE_URL: "https://new.example/base" };
+    expect(loadSettings(both).langfuseBaseUrl).toBe("https://new.example/base");
+    expect(loadSettings(keys).langfuseBaseUrl).toBeUndefined();
+    const keyless = thrownBy(() => loadSettings({ LANGFUSE_BASE_URL: old })) as PromptdError;
+    expect(keyless.violations.map(({ field }) => field)).toEqual(Object.keys(keys));
+    expect(SETTINGS.langfuseSecretKey.mask?.("sk")).toBe("***");
+  });
+
   it("reads IPv6 addresses, durations and sizes", () => {
     const settings = loadSettings({
       PROMPTD_GRPC_LISTEN: "[::1]:0",
@@ -50,6 +62,7 @@ describe("loadSettings", () => {
       PROMPTD_CORS_ORIGINS: "https://app.example.com/",
       PROMPTD_KEY_RATE: "0",
       PROMPTD_MAX_QUEUED_CALLS: "many",
+      LANGFUSE_BASE_URL: "https://user:password@langfuse.example",
     };
     const thrown = thrownBy(() => loadSettings(wrong));
     expect(thrown).toBeInstanceOf(PromptdError);

@@ -192,7 +192,7 @@ export const SETTINGS = {
       .refine(isBaseUrl, "expected a URL such as https://cloud.langfuse.com")
       .optional(),
     description:
-      "Langfuse that the paths of its API which promptd does not serve are [passed on](langfuse.md) to; also read from `LANGFUSE_HOST`. Unset: they are 404.",
+      "Langfuse that calls of its API which promptd does not serve are passed on to; also read from `LANGFUSE_HOST`. Unset: they are 404.",
   }),
   langfusePublicKey: setting({
     env: "LANGFUSE_PUBLIC_KEY",

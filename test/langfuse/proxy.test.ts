@@ -7,9 +7,11 @@ import {
   type Server,
 } from "node:http";
 import type { AddressInfo } from "node:net";
+import { join } from "node:path";
 import { Langfuse } from "langfuse";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { Scope } from "../../gen/promptd/v1/key_service_pb.ts";
+import { openDatabase } from "../../src/store/open.ts";
 import { basic, json, type LangfuseService, startWithKeys } from "./service.ts";
 
 const UPSTREAM = { publicKey: "pk-lf-up", secretKey: "sk-lf-up" };
@@ -157,6 +159,17 @@ describe("what promptd does not serve of Langfuse's API", () => {
     expect((await service.call("/health", { key: reader })).status).toBe(403);
     const wrong = { ...service.admin, secretKey: "promptd_wrong" };
     expect((await service.call("/health", { key: wrong })).status).toBe(401);
+    expect(seen).toEqual([]);
+  });
+
+  it("is not passed on for another tenant: the Langfuse is not its own", async () => {
+    const database = await openDatabase(`sqlite:${join(service.dataDir, "promptd.db")}`);
+    await database.transaction(undefined, (db) =>
+      db.insertInto("projects").values({ id: "tenant", created_at: 0 }).execute(),
+    );
+    await database.close();
+    const headers = { "x-promptd-project": "tenant" };
+    expect((await service.call("/traces", { headers })).status).toBe(404);
     expect(seen).toEqual([]);
   });
 
