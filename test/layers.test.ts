@@ -21,6 +21,8 @@ const FORBIDDEN: [folder: string, imported: string][] = [
   ["src/tls", "../http/server.ts"],
   ["src/rpc", "../store/registry.ts"],
   ["src/rpc", "../runtime.ts"],
+  ["src/rpc/langfuse", "../../store/registry.ts"],
+  ["src/rpc/langfuse", "../../http/server.ts"],
   ["src/http", "../rpc/connect.ts"],
   ["src/http", "../tls/certificates.ts"],
   ["src/cli", "../core/resolver.ts"],

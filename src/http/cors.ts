@@ -6,8 +6,8 @@ import cors from "cors";
 const MAX_AGE_SECONDS = 7200;
 
 /**
- * Lets pages of these origins call with Connect and gRPC-Web from a browser, with
- * a key in a header. Of all others the browser keeps the answers to itself.
+ * Lets pages of these origins call with Connect, gRPC-Web and Langfuse's API from
+ * a browser, with a key in a header. Of all others the browser keeps the answers to itself.
  */
 export function allowOrigins(
   origins: readonly string[],
@@ -16,14 +16,15 @@ export function allowOrigins(
   if (origins.length === 0) return listener;
   const allow = cors({
     origin: [...origins],
-    methods: [...connectCors.allowedMethods],
+    methods: [...connectCors.allowedMethods, "PATCH", "DELETE"],
     allowedHeaders: [
       ...connectCors.allowedHeaders,
       "authorization",
       "x-api-key",
       "x-promptd-project",
+      "if-none-match",
     ],
-    exposedHeaders: [...connectCors.exposedHeaders, "retry-after"],
+    exposedHeaders: [...connectCors.exposedHeaders, "retry-after", "etag"],
     maxAge: MAX_AGE_SECONDS,
   });
   return (request, response) => allow(request, response, () => listener(request, response));

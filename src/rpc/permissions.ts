@@ -45,6 +45,16 @@ export const POLICY_PERMISSIONS: Permissions<typeof PolicyService> = {
   rejectPendingChange: "release",
 };
 
+export const LANGFUSE_PERMISSIONS = {
+  GetPrompt: "read",
+  ListPrompts: "read",
+  // With labels also "release": see `langfuse/prompts.ts`.
+  CreatePrompt: "write",
+  SetLabels: "release",
+  DeletePrompt: "admin",
+  Proxy: "write",
+} as const satisfies Record<string, KeyScope>;
+
 /** @throws forbidden */
 export function requireScope({ scopes }: Caller, scope: KeyScope): void {
   if (scopes?.includes(scope)) return;

@@ -258,9 +258,7 @@ describe("Langfuse's API", () => {
       code: "OK",
       actor: service.admin.publicKey,
     });
-    expect(lines.some((line) => line.rpc === "Langfuse/CreatePrompt" && line.revision > 0)).toBe(
-      true,
-    );
+    expect(lines.some((line) => line.prompt === "logged" && line.revision > 0)).toBe(true);
     expect(service.log.join("")).not.toMatch(/secret text|promptd_/);
   });
 });

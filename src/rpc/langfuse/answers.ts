@@ -3,12 +3,7 @@
 import { createHash } from "node:crypto";
 import { v5 as uuidOf } from "uuid";
 import type { CatalogEntry } from "../../core/ports.ts";
-import {
-  type ChatItem,
-  DEFAULT_LABEL,
-  type JsonValue,
-  type PromptVersion,
-} from "../../core/prompt.ts";
+import { type ChatItem, DEFAULT_LABEL, type PromptVersion } from "../../core/prompt.ts";
 
 /** What ids are made from; a random UUID, fixed so that an id stays the same. */
 const ID_NAMESPACE = "0f6d3f5e-2f0a-4f43-9d2c-6a3c1f1d2b7e";
@@ -40,7 +35,7 @@ export function versionJson(project: string, version: PromptVersion) {
 }
 
 /** A version as GET answers with it. */
-export function resolvedJson(project: string, version: PromptVersion, graph: JsonValue) {
+export function resolvedJson(project: string, version: PromptVersion, graph: object | null) {
   return {
     ...versionJson(project, version),
     isActive: version.labels.includes(DEFAULT_LABEL),
@@ -70,7 +65,7 @@ export function pageJson(
   return { data, meta, pagination: meta };
 }
 
-/** A weak ETag, as Langfuse's are: of the text, whatever encoding it takes on its way. */
-export function etagOf(text: string): string {
-  return `W/"${createHash("sha256").update(text).digest("base64url").slice(0, 27)}"`;
+/** A weak one, as Langfuse's are. */
+export function etagOf(json: Buffer): string {
+  return `W/"${createHash("sha256").update(json).digest("base64url").slice(0, 27)}"`;
 }

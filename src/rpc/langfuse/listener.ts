@@ -13,6 +13,7 @@ import {
 import { openCallOf } from "../connect.ts";
 import { HttpArrival } from "../http-arrival.ts";
 import type { OpenCalls } from "../open-calls.ts";
+import { LANGFUSE_PERMISSIONS } from "../permissions.ts";
 import { toErrorAnswer } from "./errors.ts";
 import type { LangfusePrompts, Reply } from "./prompts.ts";
 import type { LangfuseProxy } from "./proxy.ts";
@@ -100,19 +101,20 @@ async function answer(
     response.writeHead(body.status, { "content-type": "text/plain" }).end(body.refusal);
     return;
   }
-  const logged = route.name === undefined ? {} : { name: route.name };
-  const { status, text, etag } = await calls.perform(route, "langfuse", logged, arrival, (caller) =>
+  const named = route.name === undefined ? Object(body.json) : { name: route.name };
+  const reply = await calls.perform(route, "langfuse", named, arrival, (caller) =>
     route.run(caller, { query, body: body.json }),
   );
+  const { status, json, etag } = reply;
   const open = openCallOf(request);
-  if (open !== undefined) openCalls.hold(open, text.length);
+  if (open !== undefined) openCalls.hold(open, json.byteLength);
   if (etag !== undefined) response.setHeader("etag", etag);
   if (etag !== undefined && isKnown(request.headers["if-none-match"], etag)) {
     response.writeHead(304).end();
-  } else if (text === "") {
+  } else if (json.byteLength === 0) {
     response.writeHead(status).end();
   } else {
-    response.writeHead(status, JSON_TYPE).end(text);
+    response.writeHead(status, { ...JSON_TYPE, "content-length": json.byteLength }).end(json);
   }
 }
 
@@ -134,11 +136,11 @@ function promptRoutes(
   if (name === undefined) {
     return {
       GET: {
-        ...operation("ListPrompts", "read", true),
+        ...operation("ListPrompts", true),
         run: (caller, { query }) => prompts.list(caller, query),
       },
       POST: {
-        ...operation("CreatePrompt", "write", false),
+        ...operation("CreatePrompt", false),
         takesBody: true,
         run: (caller, { body }) => prompts.create(caller, body),
       },
@@ -147,12 +149,12 @@ function promptRoutes(
   if (versions === undefined) {
     return {
       GET: {
-        ...operation("GetPrompt", "read", true),
+        ...operation("GetPrompt", true),
         name,
         run: (caller, { query }) => prompts.get(caller, name, query),
       },
       DELETE: {
-        ...operation("DeletePrompt", "admin", false),
+        ...operation("DeletePrompt", false),
         name,
         run: (caller, { query }) => prompts.remove(caller, name, query),
       },
@@ -161,7 +163,7 @@ function promptRoutes(
   if (versions !== "versions" || version === undefined || rest.length > 0) return undefined;
   return {
     PATCH: {
-      ...operation("SetLabels", "release", false),
+      ...operation("SetLabels", false),
       name,
       takesBody: true,
       run: (caller, { body }) => prompts.setLabels(caller, name, version, body),
@@ -169,8 +171,8 @@ function promptRoutes(
   };
 }
 
-function operation(rpc: string, scope: Operation["scope"], read: boolean): Operation {
-  return { rpc: `Langfuse/${rpc}`, scope, read };
+function operation(name: keyof typeof LANGFUSE_PERMISSIONS, read: boolean): Operation {
+  return { rpc: `Langfuse/${name}`, scope: LANGFUSE_PERMISSIONS[name], read };
 }
 
 /**

@@ -30,8 +30,8 @@ import { resolutionGraph } from "./resolution-graph.ts";
 /** An answer, encoded. */
 export interface Reply {
   status: number;
-  /** JSON; empty: no body. */
-  text: string;
+  /** Empty: no body. */
+  json: Buffer;
   etag?: string;
   /** Of a mutation, for the log. */
   revision?: number;
@@ -55,20 +55,19 @@ export function langfusePrompts({
   source: PromptSource;
 }) {
   /** Encoded once per answer: the same object answers until something of it changes. */
-  const encoded = new WeakMap<Answer, Promise<Reply>>();
+  const replies = new WeakMap<Answer, Promise<Reply>>();
 
   async function encode(caller: Caller, answer: Answer): Promise<Reply> {
     const graph = await resolutionGraph(resolver, caller, answer);
-    const json = resolvedJson(caller.project, answer.version, graph as unknown as JsonValue);
-    const text = JSON.stringify(json);
-    return { status: 200, text, etag: etagOf(text) };
+    const json = encoded(resolvedJson(caller.project, answer.version, graph));
+    return { status: 200, json, etag: etagOf(json) };
   }
 
   /** The version as it stands now, for the answer of a mutation. */
   async function standing(caller: Caller, status: number, name: string, version: number) {
     const loaded = await source.load(caller, name, { version });
-    const text = JSON.stringify(versionJson(caller.project, loaded));
-    return { status, text, revision: loaded.revision };
+    const json = encoded(versionJson(caller.project, loaded));
+    return { status, json, revision: loaded.revision };
   }
 
   return {
@@ -82,11 +81,11 @@ export function langfusePrompts({
       requireKnowable(name, selector, missing);
       const question = { name, selector, raw: resolve === "false" };
       const answer = await resolver.resolve(caller, question).catch(reworded(missing));
-      const known = encoded.get(answer);
+      const known = replies.get(answer);
       if (known !== undefined) return known;
       const reply = encode(caller, answer);
-      encoded.set(answer, reply);
-      reply.catch(() => encoded.delete(answer));
+      replies.set(answer, reply);
+      reply.catch(() => replies.delete(answer));
       return reply;
     },
 
@@ -107,7 +106,7 @@ export function langfusePrompts({
             { size: limit, skip: Math.min((page - 1) * limit, MAX_SKIP) },
           )
         : { items: [], total: 0 };
-      return { status: 200, text: JSON.stringify(pageJson(found, { page, limit })) };
+      return { status: 200, json: encoded(pageJson(found, { page, limit })) };
     },
 
     async create(caller: Caller, body: unknown): Promise<Reply> {
@@ -178,7 +177,7 @@ export function langfusePrompts({
         .deleteVersions(caller, chosen)
         .catch(reworded(missing))
         .catch((thrown) => refused(caller, name, thrown));
-      return { status: 204, text: "", revision };
+      return { status: 204, json: Buffer.alloc(0), revision };
     },
   };
 
@@ -199,6 +198,10 @@ export function langfusePrompts({
     }
     throw new PromptdError("refused", refusalText(name, refusal));
   }
+}
+
+function encoded(value: object): Buffer {
+  return Buffer.from(JSON.stringify(value));
 }
 
 /** Version 0 and one that is empty count as absent, and so does an empty label beside a version. @throws invalid */

@@ -14,6 +14,7 @@ import { PromptdError } from "../../core/errors.ts";
 import { DEFAULT_PROJECT } from "../../core/keys.ts";
 import type { Caller } from "../../core/ports.ts";
 import type { Arrival, Calls, Operation } from "../calls.ts";
+import { LANGFUSE_PERMISSIONS } from "../permissions.ts";
 
 /** A Langfuse and the key to call it with. */
 export interface Upstream {
@@ -36,7 +37,11 @@ const LONGEST_MS = 50_000;
 const WARN_EVERY_MS = 60_000;
 
 /** It changes nothing here, and telemetry must not fill the log. */
-const OPERATION: Operation = { rpc: "Langfuse/Proxy", scope: "write", read: true };
+const OPERATION: Operation = {
+  rpc: "Langfuse/Proxy",
+  scope: LANGFUSE_PERMISSIONS.Proxy,
+  read: true,
+};
 
 /** Ways to a Langfuse's prompts beside the one that promptd serves, around its keys and policies. */
 const PROMPT_PATHS = /^(v\d+\/)?(prompts|mcp)(\/|$)/i;
