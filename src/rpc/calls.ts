@@ -60,6 +60,8 @@ export interface Operation {
   scope: KeyScope;
   /** Changes nothing. */
   read: boolean;
+  /** Waits for another service: it must not take the turns of calls that are answered here. */
+  elsewhere?: boolean;
 }
 
 /** A method that is served. */
@@ -210,7 +212,7 @@ export class Calls {
     try {
       const caller = await this.#caller(arrival, origin);
       call.caller = caller;
-      const response = await this.#limits.run(caller.actor, arrival, async () => {
+      const answer = async () => {
         const request = read();
         call.request = request;
         requireScope(caller, operation.scope);
@@ -218,7 +220,10 @@ export class Calls {
         // Who has changed something reads it back here. The change stands, heard of or not.
         if (!operation.read) await this.#feed.catchUp().catch(() => {});
         return response;
-      });
+      };
+      const response = operation.elsewhere
+        ? await answer()
+        : await this.#limits.run(caller.actor, arrival, answer);
       this.#ended(call, response);
       return response;
     } catch (thrown) {

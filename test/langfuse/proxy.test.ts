@@ -11,7 +11,17 @@ import { join } from "node:path";
 import { Langfuse } from "langfuse";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { Scope } from "../../gen/promptd/v1/key_service_pb.ts";
+import { Gate } from "../../src/core/keys.ts";
+import { CallLimits } from "../../src/rpc/call-limits.ts";
+import { Calls } from "../../src/rpc/calls.ts";
+import { langfuseListener } from "../../src/rpc/langfuse/listener.ts";
+import type { LangfusePrompts } from "../../src/rpc/langfuse/prompts.ts";
+import { LangfuseProxy } from "../../src/rpc/langfuse/proxy.ts";
+import { OpenCalls } from "../../src/rpc/open-calls.ts";
+import { Keys } from "../../src/store/keys.ts";
 import { openDatabase } from "../../src/store/open.ts";
+import { createLog } from "../../src/telemetry/log.ts";
+import { createMetrics } from "../../src/telemetry/metrics.ts";
 import { basic, json, type LangfuseService, startWithKeys } from "./service.ts";
 
 const UPSTREAM = { publicKey: "pk-lf-up", secretKey: "sk-lf-up" };
@@ -273,6 +283,34 @@ describe("what promptd does not serve of Langfuse's API", () => {
 });
 
 describe("a Langfuse that is", () => {
+  it("hanging: is 502 after the time that a call may take", async () => {
+    answer = (incoming) => incoming.resume();
+    const { port } = upstream.address() as AddressInfo;
+    const database = await openDatabase(`sqlite:${join(service.dataDir, "promptd.db")}`);
+    const limits = new CallLimits({ concurrent: 1, queued: 1, keyRate: undefined });
+    const log = createLog("silent");
+    const calls = new Calls(new Gate(new Keys(database)), limits, log, createMetrics());
+    const baseUrl = `http://127.0.0.1:${port}`;
+    const proxy = new LangfuseProxy({ ...UPSTREAM, baseUrl }, calls, log, 20);
+    const prompts = {} as LangfusePrompts;
+    const openCalls = new OpenCalls(1 << 20, () => {});
+    const server = createServer(langfuseListener({ prompts, proxy, calls, openCalls }, () => {}));
+    await once(server.listen(0, "127.0.0.1"), "listening");
+    try {
+      const address = server.address() as AddressInfo;
+      const response = await fetch(`http://127.0.0.1:${address.port}/api/public/health`, {
+        headers: { authorization: basic(service.admin) },
+      });
+      expect(response.status).toBe(502);
+      expect(await response.json()).toMatchObject({ message: expect.stringContaining("in time") });
+    } finally {
+      server.closeAllConnections();
+      server.close();
+      openCalls.stop();
+      await database.close();
+    }
+  });
+
   it("down: is 502 for what is passed on, and does not matter to prompts", async () => {
     const down = await startWithKeys({
       LANGFUSE_BASE_URL: "http://127.0.0.1:1",
@@ -287,6 +325,28 @@ describe("a Langfuse that is", () => {
       expect(created.status).toBe(201);
     } finally {
       await down.close();
+    }
+  });
+
+  it("hanging: takes no turn from prompts", async () => {
+    answer = (incoming) => incoming.resume();
+    const { port } = upstream.address() as AddressInfo;
+    const busy = await startWithKeys({
+      PROMPTD_MAX_CONCURRENT_CALLS: "1",
+      PROMPTD_MAX_QUEUED_CALLS: "0",
+      LANGFUSE_BASE_URL: `http://127.0.0.1:${port}`,
+      LANGFUSE_PUBLIC_KEY: UPSTREAM.publicKey,
+      LANGFUSE_SECRET_KEY: UPSTREAM.secretKey,
+    });
+    try {
+      const controller = new AbortController();
+      const hanging = busy.call("/health", { signal: controller.signal });
+      while (seen.length === 0) await new Promise(setImmediate);
+      expect((await busy.call("/v2/prompts")).status).toBe(200);
+      controller.abort();
+      await expect(hanging).rejects.toThrow();
+    } finally {
+      await busy.close();
     }
   });
 

@@ -57,9 +57,10 @@ export function langfusePrompts({
   /** Encoded once per answer: the same object answers until something of it changes. */
   const replies = new WeakMap<Answer, Promise<Reply>>();
 
-  async function encode(caller: Caller, answer: Answer): Promise<Reply> {
-    const graph = await resolutionGraph(resolver, caller, answer);
-    const json = encoded(resolvedJson(caller.project, answer.version, graph));
+  async function encode({ project, actor }: Caller, answer: Answer): Promise<Reply> {
+    // Others wait for it too: it must not end with the one who asked first.
+    const graph = await resolutionGraph(resolver, { project, actor }, answer);
+    const json = encoded(resolvedJson(project, answer.version, graph));
     return { status: 200, json, etag: etagOf(json) };
   }
 

@@ -36,11 +36,12 @@ const LONGEST_MS = 50_000;
 
 const WARN_EVERY_MS = 60_000;
 
-/** It changes nothing here, and telemetry must not fill the log. */
 const OPERATION: Operation = {
   rpc: "Langfuse/Proxy",
   scope: LANGFUSE_PERMISSIONS.Proxy,
+  // It changes nothing here, and telemetry must not fill the log.
   read: true,
+  elsewhere: true,
 };
 
 /** Ways to a Langfuse's prompts beside the one that promptd serves, around its keys and policies. */
@@ -74,13 +75,20 @@ export class LangfuseProxy {
   readonly #upstream: Upstream | undefined;
   readonly #calls: Calls;
   readonly #log: Logger;
+  readonly #longestMs: number;
   #active = 0;
   #warned = Number.NEGATIVE_INFINITY;
 
-  constructor(upstream: Upstream | undefined, calls: Calls, log: Logger) {
+  constructor(
+    upstream: Upstream | undefined,
+    calls: Calls,
+    log: Logger,
+    longestMs: number = LONGEST_MS,
+  ) {
     this.#upstream = upstream;
     this.#calls = calls;
     this.#log = log;
+    this.#longestMs = longestMs;
   }
 
   /**
@@ -104,7 +112,7 @@ export class LangfuseProxy {
       }
       this.#active++;
       try {
-        const signal = AbortSignal.any([arrival.signal, AbortSignal.timeout(LONGEST_MS)]);
+        const signal = AbortSignal.any([arrival.signal, AbortSignal.timeout(this.#longestMs)]);
         await exchange(upstream, request, response, signal);
       } finally {
         this.#active--;
