@@ -60,7 +60,10 @@ export interface Operation {
   scope: KeyScope;
   /** Changes nothing. */
   read: boolean;
-  /** Waits for another service: it must not take the turns of calls that are answered here. */
+  /**
+   * Waits for another service: it must not take the turns of calls that are answered
+   * here, and that the service is down must not fill the log.
+   */
   elsewhere?: boolean;
 }
 
@@ -312,8 +315,10 @@ export function responseMessage(desc: DescMethodUnary, response: Message | Uint8
   return response instanceof Uint8Array ? fromBinary(desc.output, response) : response;
 }
 
-function logLevel({ read }: Operation, outcome: unknown): "debug" | "info" | "error" {
+function logLevel({ read, elsewhere }: Operation, outcome: unknown): "debug" | "info" | "error" {
   if (outcome instanceof PromptdError) {
+    if (elsewhere && (outcome.code === "not_found" || outcome.code === "unavailable"))
+      return "debug";
     // Who floods the service must not flood its log too; the metrics count them.
     if (outcome.code === "too_many" || outcome.code === "unauthenticated") return "debug";
     return outcome.code === "internal" || outcome.code === "unavailable" ? "error" : "info";

@@ -1,60 +1,28 @@
 import { once } from "node:events";
-import {
-  createServer,
-  type IncomingMessage,
-  type RequestListener,
-  request,
-  type Server,
-} from "node:http";
-import type { AddressInfo } from "node:net";
+import { type IncomingMessage, request } from "node:http";
 import { join } from "node:path";
 import { Langfuse } from "langfuse";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { Scope } from "../../gen/promptd/v1/key_service_pb.ts";
-import { Gate } from "../../src/core/keys.ts";
-import { CallLimits } from "../../src/rpc/call-limits.ts";
-import { Calls } from "../../src/rpc/calls.ts";
-import { langfuseListener } from "../../src/rpc/langfuse/listener.ts";
-import type { LangfusePrompts } from "../../src/rpc/langfuse/prompts.ts";
-import { LangfuseProxy } from "../../src/rpc/langfuse/proxy.ts";
-import { OpenCalls } from "../../src/rpc/open-calls.ts";
-import { Keys } from "../../src/store/keys.ts";
 import { openDatabase } from "../../src/store/open.ts";
-import { createLog } from "../../src/telemetry/log.ts";
-import { createMetrics } from "../../src/telemetry/metrics.ts";
 import { basic, json, type LangfuseService, startWithKeys } from "./service.ts";
+import { langfuseAt, startUpstream, UPSTREAM_KEY, type Upstream } from "./upstream.ts";
 
-const UPSTREAM = { publicKey: "pk-lf-up", secretKey: "sk-lf-up" };
-
-/** What the upstream was asked, the body aside. */
-let seen: IncomingMessage[];
-/** How the upstream answers. */
-let answer: RequestListener;
-let upstream: Server;
+let upstream: Upstream;
 let service: LangfuseService;
 
 beforeAll(async () => {
-  upstream = createServer((incoming, response) => {
-    seen.push(incoming);
-    answer(incoming, response);
-  });
-  await once(upstream.listen(0, "127.0.0.1"), "listening");
-  const { port } = upstream.address() as AddressInfo;
-  service = await startWithKeys({
-    LANGFUSE_HOST: `http://127.0.0.1:${port}/base/`,
-    LANGFUSE_PUBLIC_KEY: UPSTREAM.publicKey,
-    LANGFUSE_SECRET_KEY: UPSTREAM.secretKey,
-  });
+  upstream = await startUpstream();
+  service = await startWithKeys(langfuseAt(`${upstream.url}/base/`));
 });
 
 beforeEach(() => {
-  seen = [];
-  answer = (_, response) => response.end("{}");
+  upstream.seen = [];
+  upstream.answer = (_, response) => response.end("{}");
 });
 
 afterAll(async () => {
   await service.close();
-  upstream.closeAllConnections();
   upstream.close();
 });
 
@@ -66,7 +34,7 @@ async function textOf(stream: AsyncIterable<Buffer>): Promise<string> {
 
 describe("what promptd does not serve of Langfuse's API", () => {
   it("is passed on with the upstream's key, query, body and answer unchanged", async () => {
-    answer = async (incoming, response) => {
+    upstream.answer = async (incoming, response) => {
       const body = await textOf(incoming);
       response.writeHead(207, {
         "content-type": "application/json",
@@ -94,12 +62,12 @@ describe("what promptd does not serve of Langfuse's API", () => {
     for (const name of ["set-cookie", "access-control-allow-origin", "x-dropped"]) {
       expect(response.headers.has(name)).toBe(false);
     }
-    const [{ method, url, headers } = {} as IncomingMessage] = seen;
+    const [{ method, url, headers } = {} as IncomingMessage] = upstream.seen;
     expect([method, url]).toEqual(["POST", "/base/api/public/ingestion?a=%2F&b"]);
     expect(headers).toMatchObject({
-      authorization: basic(UPSTREAM),
+      authorization: basic(UPSTREAM_KEY),
       "x-langfuse-ingestion-version": "4",
-      "x-langfuse-public-key": UPSTREAM.publicKey,
+      "x-langfuse-public-key": UPSTREAM_KEY.publicKey,
     });
     expect(headers).not.toHaveProperty("cookie");
     expect(headers).not.toHaveProperty("x-promptd-project");
@@ -107,7 +75,7 @@ describe("what promptd does not serve of Langfuse's API", () => {
   });
 
   it("streams both ways: each piece is there before the next is sent", async () => {
-    answer = (incoming, response) => incoming.pipe(response);
+    upstream.answer = (incoming, response) => incoming.pipe(response);
     const call = request(`${service.baseUrl}/api/public/otel/v1/traces`, {
       method: "POST",
       headers: { authorization: basic(service.admin), "content-type": "application/x-protobuf" },
@@ -123,7 +91,7 @@ describe("what promptd does not serve of Langfuse's API", () => {
 
   it("carries what an SDK traces", async () => {
     const bodies: string[] = [];
-    answer = async (incoming, response) => {
+    upstream.answer = async (incoming, response) => {
       bodies.push(await textOf(incoming));
       response.writeHead(207, { "content-type": "application/json" });
       response.end('{"successes": [], "errors": []}');
@@ -141,12 +109,12 @@ describe("what promptd does not serve of Langfuse's API", () => {
     ["PATCH", 200],
   ])("passes on %s, also with an empty body", async (method, status) => {
     expect((await service.call("/traces/x", { method })).status).toBe(status);
-    expect(seen[0]?.method).toBe(method);
+    expect(upstream.seen[0]?.method).toBe(method);
   });
 
   it("keeps the body of a DELETE a body", async () => {
     let body = "";
-    answer = async (incoming, response) => {
+    upstream.answer = async (incoming, response) => {
       body = await textOf(incoming);
       response.end();
     };
@@ -161,7 +129,7 @@ describe("what promptd does not serve of Langfuse's API", () => {
     response.resume();
     await once(response, "end");
     expect(body).toBe("GET /smuggled HTTP/1.1\r\n\r\n");
-    expect(seen.map(({ url }) => url)).toEqual(Array(2).fill("/base/api/public/traces"));
+    expect(upstream.seen.map(({ url }) => url)).toEqual(Array(2).fill("/base/api/public/traces"));
   });
 
   it("needs a key with scope write", async () => {
@@ -169,7 +137,7 @@ describe("what promptd does not serve of Langfuse's API", () => {
     expect((await service.call("/health", { key: reader })).status).toBe(403);
     const wrong = { ...service.admin, secretKey: "promptd_wrong" };
     expect((await service.call("/health", { key: wrong })).status).toBe(401);
-    expect(seen).toEqual([]);
+    expect(upstream.seen).toEqual([]);
   });
 
   it("is not passed on for another tenant: the Langfuse is not its own", async () => {
@@ -180,7 +148,7 @@ describe("what promptd does not serve of Langfuse's API", () => {
     await database.close();
     const headers = { "x-promptd-project": "tenant" };
     expect((await service.call("/traces", { headers })).status).toBe(404);
-    expect(seen).toEqual([]);
+    expect(upstream.seen).toEqual([]);
   });
 
   it.each([
@@ -201,20 +169,20 @@ describe("what promptd does not serve of Langfuse's API", () => {
     }).end();
     const [response] = (await once(call, "response")) as [IncomingMessage];
     response.resume();
-    expect([response.statusCode, seen.length]).toEqual([404, 0]);
+    expect([response.statusCode, upstream.seen.length]).toEqual([404, 0]);
   });
 
   it("refuses what a page of another origin could send without being asked", async () => {
     const call = service.call("/ingestion", { method: "POST", body: "{}" });
     expect((await call).status).toBe(400);
-    expect(seen).toEqual([]);
+    expect(upstream.seen).toEqual([]);
   });
 
   it.each([
     ["announced", undefined],
     ["streamed", "chunked"],
   ])("refuses a body beyond its bound that is %s", async (_, encoding) => {
-    answer = (incoming) => incoming.resume();
+    upstream.answer = (incoming) => incoming.resume();
     const size = (16 << 20) + 1;
     const call = request(`${service.baseUrl}/api/public/ingestion`, {
       method: "POST",
@@ -235,7 +203,7 @@ describe("what promptd does not serve of Langfuse's API", () => {
   it("is refused past the bound on calls at once, and let in again after", async () => {
     const held: (() => void)[] = [];
     const all = new Promise<void>((resolve) => {
-      answer = (_, response) => {
+      upstream.answer = (_, response) => {
         held.push(() => response.end("{}"));
         if (held.length === 64) resolve();
       };
@@ -247,12 +215,12 @@ describe("what promptd does not serve of Langfuse's API", () => {
     expect(refused.headers.get("retry-after")).toBe("1");
     for (const end of held) end();
     expect((await Promise.all(calls)).every(({ status }) => status === 200)).toBe(true);
-    answer = (_, response) => response.end("{}");
+    upstream.answer = (_, response) => response.end("{}");
     expect((await service.call("/health")).status).toBe(200);
   });
 
   it("is cut where the upstream breaks off in the middle", async () => {
-    answer = (_, response) => {
+    upstream.answer = (_, response) => {
       response.writeHead(200, { "content-length": "100" }).write("half");
       setImmediate(() => response.destroy());
     };
@@ -261,111 +229,23 @@ describe("what promptd does not serve of Langfuse's API", () => {
 
   it("ends at the upstream when the caller gives up", async () => {
     const aborted = new Promise((resolve) => {
-      answer = (incoming) => incoming.once("close", resolve);
+      upstream.answer = (incoming) => incoming.once("close", resolve);
     });
     const controller = new AbortController();
     const call = service.call("/traces", { signal: controller.signal });
-    while (seen.length === 0) await new Promise(setImmediate);
+    while (upstream.seen.length === 0) await new Promise(setImmediate);
     controller.abort();
     await expect(call).rejects.toThrow();
     await aborted;
   });
 
   it("is 502 where the upstream does not accept promptd's key", async () => {
-    answer = (_, response) => response.writeHead(401).end("{}");
+    upstream.answer = (_, response) => response.writeHead(401).end("{}");
     const response = await service.call("/traces");
     expect(response.status).toBe(502);
     expect(await response.json()).toEqual({
       message: "the configured Langfuse does not accept the key that promptd has for it",
       error: "BadGatewayError",
     });
-  });
-});
-
-describe("a Langfuse that is", () => {
-  it("hanging: is 502 after the time that a call may take", async () => {
-    answer = (incoming) => incoming.resume();
-    const { port } = upstream.address() as AddressInfo;
-    const database = await openDatabase(`sqlite:${join(service.dataDir, "promptd.db")}`);
-    const limits = new CallLimits({ concurrent: 1, queued: 1, keyRate: undefined });
-    const log = createLog("silent");
-    const calls = new Calls(new Gate(new Keys(database)), limits, log, createMetrics());
-    const baseUrl = `http://127.0.0.1:${port}`;
-    const proxy = new LangfuseProxy({ ...UPSTREAM, baseUrl }, calls, log, 20);
-    const prompts = {} as LangfusePrompts;
-    const openCalls = new OpenCalls(1 << 20, () => {});
-    const server = createServer(langfuseListener({ prompts, proxy, calls, openCalls }, () => {}));
-    await once(server.listen(0, "127.0.0.1"), "listening");
-    try {
-      const address = server.address() as AddressInfo;
-      const response = await fetch(`http://127.0.0.1:${address.port}/api/public/health`, {
-        headers: { authorization: basic(service.admin) },
-      });
-      expect(response.status).toBe(502);
-      expect(await response.json()).toMatchObject({ message: expect.stringContaining("in time") });
-    } finally {
-      server.closeAllConnections();
-      server.close();
-      openCalls.stop();
-      await database.close();
-    }
-  });
-
-  it("down: is 502 for what is passed on, and does not matter to prompts", async () => {
-    const down = await startWithKeys({
-      LANGFUSE_BASE_URL: "http://127.0.0.1:1",
-      LANGFUSE_PUBLIC_KEY: "pk",
-      LANGFUSE_SECRET_KEY: "sk",
-    });
-    try {
-      const response = await down.call("/ingestion", json("POST", { batch: [] }));
-      expect(response.status).toBe(502);
-      expect(await response.json()).toMatchObject({ error: "BadGatewayError" });
-      const created = await down.call("/v2/prompts", json("POST", { name: "p", prompt: "x" }));
-      expect(created.status).toBe(201);
-    } finally {
-      await down.close();
-    }
-  });
-
-  it("hanging: takes no turn from prompts", async () => {
-    answer = (incoming) => incoming.resume();
-    const { port } = upstream.address() as AddressInfo;
-    const busy = await startWithKeys({
-      PROMPTD_MAX_CONCURRENT_CALLS: "1",
-      PROMPTD_MAX_QUEUED_CALLS: "0",
-      LANGFUSE_BASE_URL: `http://127.0.0.1:${port}`,
-      LANGFUSE_PUBLIC_KEY: UPSTREAM.publicKey,
-      LANGFUSE_SECRET_KEY: UPSTREAM.secretKey,
-    });
-    try {
-      const controller = new AbortController();
-      const hanging = busy.call("/health", { signal: controller.signal });
-      while (seen.length === 0) await new Promise(setImmediate);
-      expect((await busy.call("/v2/prompts")).status).toBe(200);
-      controller.abort();
-      await expect(hanging).rejects.toThrow();
-    } finally {
-      await busy.close();
-    }
-  });
-
-  it("not configured: is 404, and the log warns once", async () => {
-    const alone = await startWithKeys();
-    try {
-      for (let call = 0; call < 3; call++) {
-        const response = await alone.call("/ingestion", json("POST", { batch: [] }));
-        expect(response.status).toBe(404);
-        expect(await response.json()).toMatchObject({ error: "LangfuseNotFoundError" });
-      }
-      const warnings = alone.log
-        .map((line) => JSON.parse(line))
-        .filter(({ level }) => level === 40);
-      expect(warnings.filter(({ msg }) => msg.includes("no Langfuse is configured"))).toHaveLength(
-        1,
-      );
-    } finally {
-      await alone.close();
-    }
   });
 });

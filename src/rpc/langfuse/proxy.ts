@@ -77,7 +77,8 @@ export class LangfuseProxy {
   readonly #log: Logger;
   readonly #longestMs: number;
   #active = 0;
-  #warned = Number.NEGATIVE_INFINITY;
+  /** When each warning was given last; there are a few different ones. */
+  readonly #warned = new Map<string, number>();
 
   constructor(
     upstream: Upstream | undefined,
@@ -114,6 +115,10 @@ export class LangfuseProxy {
       try {
         const signal = AbortSignal.any([arrival.signal, AbortSignal.timeout(this.#longestMs)]);
         await exchange(upstream, request, response, signal);
+      } catch (thrown) {
+        const { code, message, cause: err } = PromptdError.from(thrown);
+        if (code === "unavailable") this.#warn({ err }, message);
+        throw thrown;
       } finally {
         this.#active--;
       }
@@ -130,19 +135,20 @@ export class LangfuseProxy {
     }
     // The environment configures one project's Langfuse; another tenant's traces do not belong there.
     if (this.#upstream !== undefined && project === DEFAULT_PROJECT) return this.#upstream;
-    this.#warn(project);
+    const lost =
+      "a call of Langfuse's API was refused, and what it carried is lost: its project has no Langfuse";
+    this.#warn({ project }, lost);
     const message =
       "promptd has no Langfuse to pass this on to: set LANGFUSE_BASE_URL and its keys";
     throw new PromptdError("not_found", message);
   }
 
-  #warn(project: string): void {
+  /** At most once a minute the same: telemetry comes many times a second. */
+  #warn(fields: object, message: string): void {
     const now = performance.now();
-    if (now - this.#warned < WARN_EVERY_MS) return;
-    this.#warned = now;
-    const message =
-      "a call of Langfuse's API was refused, and what it carried is lost to tracing: no Langfuse is configured for its project";
-    this.#log.warn({ project }, message);
+    if (now - (this.#warned.get(message) ?? Number.NEGATIVE_INFINITY) < WARN_EVERY_MS) return;
+    this.#warned.set(message, now);
+    this.#log.warn(fields, message);
   }
 }
 
