@@ -40,7 +40,13 @@ describe("a Langfuse that is", () => {
     const database = await openDatabase(`sqlite:${join(service.dataDir, "promptd.db")}`);
     const limits = new CallLimits({ concurrent: 1, queued: 1, keyRate: undefined });
     const log = createLog("silent");
-    const calls = new Calls(new Gate(new Keys(database)), limits, log, createMetrics());
+    const calls = new Calls({
+      gate: new Gate(new Keys(database), false),
+      limits,
+      feed: { catchUp: async () => {} },
+      log,
+      observer: createMetrics(),
+    });
     const proxy = new LangfuseProxy({ ...UPSTREAM_KEY, baseUrl: upstream.url }, calls, log, 20);
     const prompts = {} as LangfusePrompts;
     const openCalls = new OpenCalls(1 << 20, () => {});

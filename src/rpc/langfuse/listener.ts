@@ -95,15 +95,21 @@ async function answer(
     sendJson(response, 405, { message: "Method not allowed", error: "MethodNotAllowedError" });
     return;
   }
-  const body = route.takesBody ? await readBody(request) : { json: undefined };
+  // Of a caller who is not let in nothing is read.
+  const reads = route.takesBody === true && (await calls.admits(arrival));
+  const body = reads ? await readBody(request) : { json: undefined };
   if ("refusal" in body) {
     calls.refused(route, "langfuse", `HTTP ${body.status}`);
     response.writeHead(body.status, { "content-type": "text/plain" }).end(body.refusal);
     return;
   }
   const named = route.name === undefined ? Object(body.json) : { name: route.name };
-  const reply = await calls.perform(route, "langfuse", named, arrival, (caller) =>
-    route.run(caller, { query, body: body.json }),
+  const reply = await calls.perform(
+    route,
+    "langfuse",
+    arrival,
+    () => named,
+    (_, caller) => route.run(caller, { query, body: body.json }),
   );
   const { status, json, etag } = reply;
   const open = openCallOf(request);

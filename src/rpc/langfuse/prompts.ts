@@ -81,7 +81,7 @@ export function langfusePrompts({
       }`;
       requireKnowable(name, selector, missing);
       const question = { name, selector, raw: resolve === "false" };
-      const answer = await resolver.resolve(caller, question).catch(reworded(missing));
+      const { answer } = await resolver.resolve(caller, question).catch(reworded(missing));
       const known = replies.get(answer);
       if (known !== undefined) return known;
       const reply = encode(caller, answer);

@@ -104,7 +104,8 @@ export class LangfuseProxy {
     arrival: Arrival,
     segments: readonly string[],
   ): Promise<void> {
-    await this.#calls.perform(OPERATION, "langfuse", {}, arrival, async (caller) => {
+    const nothing = () => ({});
+    await this.#calls.perform(OPERATION, "langfuse", arrival, nothing, async (_, caller) => {
       const upstream = this.#upstreamOf(caller, segments);
       requirePassable(request);
       if (this.#active >= CONCURRENT) {

@@ -1,5 +1,6 @@
 import { type CompositionTag, compositionTags } from "../../core/composition.ts";
 import type { Caller } from "../../core/ports.ts";
+import type { Selector } from "../../core/prompt.ts";
 import type { Answer, Resolver } from "../../core/resolver.ts";
 import { idOf } from "./answers.ts";
 
@@ -28,24 +29,25 @@ export async function resolutionGraph(
     version,
     id: idOf(caller.project, { name, version }),
   });
-  const raw = ({ name, version }: Version) =>
-    resolver.resolve(caller, { name, selector: { version }, raw: true });
+  const raw = async (name: string, selector: Selector) =>
+    (await resolver.resolve(caller, { name, selector, raw: true })).answer.version;
 
   /** The component that a tag has led to. */
   async function childOf({ name, selector }: CompositionTag): Promise<Version | undefined> {
     const versions = components.filter((component) => component.name === name);
     if ("version" in selector) return versions.find(({ version }) => version === selector.version);
     if (versions.length === 1) return versions[0];
-    const { version: found } = await resolver.resolve(caller, { name, selector, raw: true });
+    const { version: found } = await raw(name, selector);
     // The label may have moved since.
-    return versions.find(({ version }) => version === found.version) ?? versions[0];
+    return versions.find(({ version }) => version === found) ?? versions[0];
   }
 
   const dependencies: Record<string, Node[]> = {};
   const parents = new Map<string, Node>([[node(root).id, node(root)]]);
   // What is put into the map meanwhile is visited too.
   for (const parent of parents.values()) {
-    const tags = compositionTags((await raw(parent)).version.body);
+    const { body } = await raw(parent.name, { version: parent.version });
+    const tags = compositionTags(body);
     for (const tag of new Map(tags.map((tag) => [tag.raw, tag])).values()) {
       const child = await childOf(tag);
       if (child === undefined) continue;
