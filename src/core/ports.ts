@@ -122,7 +122,7 @@ export interface PromptSource {
   find(caller: Caller, name: string, selector: Selector): Promise<Pointer>;
   /** As `find`, with body and metadata of the same moment. @throws not_found */
   load(caller: Caller, name: string, selector: Selector): Promise<PromptVersion>;
-  /** Prompts in order of name (by UTF-8 bytes), from behind `after`. */
+  /** Prompts that the caller is limited to, in order of name (by UTF-8 bytes), from behind `after`. */
   listPrompts(
     caller: Caller,
     filter: { label?: string; tag?: string; folder?: string },

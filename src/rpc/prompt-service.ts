@@ -13,7 +13,6 @@ import {
 } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import { compositionTags } from "../core/composition.ts";
 import { PromptdError } from "../core/errors.ts";
-import { allowsPrompt } from "../core/keys.ts";
 import { requireValidVersion } from "../core/new-version.ts";
 import type { Caller, NewVersion, PromptSource } from "../core/ports.ts";
 import { type JsonValue, LATEST_LABEL } from "../core/prompt.ts";
@@ -96,10 +95,9 @@ export function promptService({
         size,
         ...(after === undefined ? {} : { after }),
       });
-      const allowed = page.items.filter((item) => allowsPrompt(caller.promptPatterns, item.name));
       const { items: prompts, nextPageToken } = readablePage(
         PromptInfoSchema,
-        { ...page, items: allowed.map(toPromptInfo) },
+        { ...page, items: page.items.map(toPromptInfo) },
         (last) => last.name,
       );
       return create(ListPromptsResponseSchema, { prompts, nextPageToken });

@@ -1,5 +1,5 @@
-import { type AliasableExpression, sql } from "kysely";
-import type { Page } from "../core/ports.ts";
+import { type AliasableExpression, type ExpressionBuilder, sql } from "kysely";
+import type { Caller, Page } from "../core/ports.ts";
 import {
   LATEST_LABEL,
   type LabelMove,
@@ -15,17 +15,17 @@ import { tagsOf } from "./tags.ts";
 /** Labels shown of a prompt in a list. */
 const SHOWN_LABELS = 100;
 
-/** Prompts in order of name. Its statements belong into one snapshot. */
+/** Prompts that the caller may use, in order of name. Its statements belong into one snapshot. */
 export async function listPrompts(
   db: Connection,
-  project: string,
+  caller: Caller,
   filter: { label?: string; tag?: string; folder?: string },
   page: { size: number; after?: string },
 ): Promise<Page<PromptInfo, string>> {
-  const found = await pageOfNames(db, project, filter, page);
+  const found = await pageOfNames(db, caller, filter, page);
   const names = found.slice(0, page.size);
   if (names.length === 0) return { items: [] };
-  const items = await describePrompts(db, project, names);
+  const items = await describePrompts(db, caller.project, names);
   const last = names.at(-1);
   return found.length > page.size && last !== undefined ? { items, next: last } : { items };
 }
@@ -77,7 +77,7 @@ export async function listVersions(
  */
 async function pageOfNames(
   db: Connection,
-  project: string,
+  { project, promptPatterns = [] }: Caller,
   filter: { label?: string; tag?: string; folder?: string },
   page: { size: number; after?: string },
 ): Promise<string[]> {
@@ -100,13 +100,40 @@ async function pageOfNames(
     .select("chosen.name")
     .orderBy("chosen.name")
     .limit(page.size + 1);
-  if (folder !== undefined) {
-    // "/" and "0" are neighbours: this is all that starts with the folder and a slash.
-    query = query.where("chosen.name", ">=", `${folder}/`).where("chosen.name", "<", `${folder}0`);
+  if (folder !== undefined) query = query.where((where) => beginsWith(where, `${folder}/`));
+  if (promptPatterns.length > 0) {
+    query = query.where((where) =>
+      where.or(
+        promptPatterns.map((pattern) =>
+          pattern.endsWith("*")
+            ? beginsWith(where, pattern.slice(0, -1))
+            : where("chosen.name", "=", pattern),
+        ),
+      ),
+    );
   }
   if (page.after !== undefined) query = query.where("chosen.name", ">", page.after);
   const rows = await query.execute();
   return rows.map((row) => row.name);
+}
+
+/** All names with the same beginning are neighbours in the index, so that no others are read. */
+function beginsWith(
+  where: ExpressionBuilder<{ chosen: { name: string } }, "chosen">,
+  text: string,
+) {
+  const from = where("chosen.name", ">=", text);
+  const end = endOf(text);
+  return end === undefined ? from : where.and([from, where("chosen.name", "<", end)]);
+}
+
+/** What follows on all that begin with a text, in order of bytes; undefined where nothing does. */
+function endOf(text: string): string | undefined {
+  const characters = [...text.replace(/\u{10ffff}+$/u, "")];
+  const last = characters.pop()?.codePointAt(0);
+  if (last === undefined) return undefined;
+  // Between these two are the surrogates, which are no characters.
+  return characters.join("") + String.fromCodePoint(last === 0xd7ff ? 0xe000 : last + 1);
 }
 
 async function describePrompts(

@@ -72,9 +72,7 @@ export class Registry implements PromptSource, ChangeLog, PolicyStore {
     filter: { label?: string; tag?: string; folder?: string },
     page: { size: number; after?: string },
   ) {
-    return this.#database.snapshot(caller.signal, (db) =>
-      listPrompts(db, caller.project, filter, page),
-    );
+    return this.#database.snapshot(caller.signal, (db) => listPrompts(db, caller, filter, page));
   }
 
   catalog(caller: Caller, filter: CatalogFilter, page: { size: number; skip: number }) {

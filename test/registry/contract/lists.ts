@@ -45,6 +45,41 @@ export function listRules(subject: Subject): void {
     },
   );
 
+  it("lists to a limited caller what its patterns allow, in full pages", async () => {
+    const { bench } = subject;
+    const strange = ["a\ud7ff", "a\ud7ffb", "a\ue000", "b\u{10ffff}", "b\u{10ffff}x", "c"];
+    for (const name of [...NAMES, ...strange]) await bench.create(name, name, { tags: ["t"] });
+    const list = async (
+      promptPatterns: string[],
+      filter: { tag?: string; folder?: string } = {},
+    ) => {
+      const caller = { ...bench.caller, promptPatterns };
+      const pages: string[][] = [];
+      await allPages<PromptInfo, string>(async (after) => {
+        const page = { size: 2, ...(after !== undefined && { after }) };
+        const found = await bench.registry.listPrompts(caller, filter, page);
+        pages.push(found.items.map(({ name }) => name));
+        expect([undefined, found.items.at(-1)?.name]).toContain(found.next);
+        return found;
+      });
+      return pages;
+    };
+    expect(await list(["z", "a/*", "A", "a b", "nothing", "nothing/*"])).toEqual([
+      ["A", "a b"],
+      ["a/b", "a/b/c"],
+      ["z"],
+    ]);
+    expect(await list(["a/b*", "a/*", "a/b"])).toEqual([["a/b", "a/b/c"]]);
+    expect(await list(["a/b*", "z"], { folder: "a/b" })).toEqual([["a/b/c"]]);
+    expect(await list(["ü*", "ß"], { tag: "t" })).toEqual([["ß", "ü"]]);
+    expect(await list(["a\ud7ff*"])).toEqual([["a\ud7ff", "a\ud7ffb"]]);
+    expect(await list(["b\u{10ffff}*"])).toEqual([["b\u{10ffff}", "b\u{10ffff}x"]]);
+    const everything = (await list(["*"])).flat();
+    expect(everything).toHaveLength(NAMES.length + strange.length);
+    expect((await list(["\u{10ffff}*"])).flat()).toEqual([]);
+    expect((await list([])).flat()).toEqual(everything);
+  });
+
   it("tells no next page where the last one is full", async () => {
     const { bench } = subject;
     await bench.create("a", "1");
