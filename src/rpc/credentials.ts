@@ -32,12 +32,21 @@ export function credentialOf(header: Header): Credential | undefined {
   throw new PromptdError("unauthenticated", expected);
 }
 
-/** A client's certificate as a credential; one without a subject is none. */
+/**
+ * A client's certificate as a credential; one without a subject is none, and
+ * neither is one out of its time: TLS looks at that when a connection begins, and
+ * not on one that stays open or takes up an older one's session.
+ */
 export function certificateCredential(
   certificate: X509Certificate | undefined,
 ): Credential | undefined {
+  if (certificate === undefined) return undefined;
+  const now = Date.now();
+  if (now < Date.parse(certificate.validFrom) || now > Date.parse(certificate.validTo)) {
+    return undefined;
+  }
   // An empty subject is undefined, whatever its type says.
-  const subject = certificate?.subject;
+  const { subject } = certificate;
   return subject ? { certificateSubject: certificateSubject(subject) } : undefined;
 }
 

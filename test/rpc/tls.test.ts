@@ -7,6 +7,7 @@ import { connect as connectTcp } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls, type SecureContextOptions, type TLSSocket } from "node:tls";
+import * as grpc from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
 import { hashSecret, type KeyScope, newKeyId, newSecret } from "../../src/core/keys.ts";
 import type { NewKey } from "../../src/core/ports.ts";
@@ -204,6 +205,32 @@ describe.skipIf(!hasOpenssl)(`TLS${SKIPPED_WITHOUT_OPENSSL}`, () => {
       },
     );
 
+    it.each([
+      ["past its end", 91],
+      ["before its beginning", -1],
+    ])("is no credential %s, also on connections that are open", async (_, days) => {
+      const pair = authority.issue("aging", "/CN=aging");
+      const { id } = await makeKey("CN=aging", { scopes: ["read"] });
+      const { grpcPort, httpPort } = running.service;
+      const shownTls = read(clientTls(pair));
+      const session = http2.connect(`https://127.0.0.1:${grpcPort}`, shownTls);
+      const agent = new https.Agent({ keepAlive: true, maxSockets: 1, ...shownTls });
+      onTestFinished(async () => {
+        vi.useRealTimers();
+        session.destroy();
+        agent.destroy();
+        await running.keys.revokeKey(caller, id, "gone");
+      });
+      const outcomes = async () => {
+        const path = "/promptd.v1.PromptService/ListPrompts";
+        const { status } = await post(httpPort, path, {}, agent);
+        return [await grpcStatus(session), status];
+      };
+      expect(await outcomes()).toEqual(["0", 200]);
+      vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + days * 86_400_000 });
+      expect(await outcomes()).toEqual([String(grpc.status.UNAUTHENTICATED), 401]);
+    });
+
     it("gives way to a key in the headers, also to a wrong one", async () => {
       const certified = authority.issue("certified", "/CN=certified");
       const { id } = await makeKey("CN=certified", { scopes: ["read", "admin"] });
@@ -322,8 +349,10 @@ async function grpcStatus(session: http2.ClientHttp2Session): Promise<unknown> {
   });
   // An empty message, behind its five bytes of frame.
   call.end(Buffer.alloc(5)).resume();
-  const [trailers] = (await once(call, "trailers")) as [http2.IncomingHttpHeaders];
-  return trailers["grpc-status"];
+  // Without a message, the status stands in the headers and there are no trailers.
+  const trailers = once(call, "trailers") as Promise<[http2.IncomingHttpHeaders]>;
+  const [headers] = (await once(call, "response")) as [http2.IncomingHttpHeaders];
+  return headers["grpc-status"] ?? (await trailers)[0]["grpc-status"];
 }
 
 /** The name in the certificate that a new connection is shown. */
