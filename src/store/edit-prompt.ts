@@ -7,7 +7,7 @@ import { requireNotIncluded } from "./dependencies.ts";
 import { heedLabelPolicies } from "./label-policies.ts";
 import { moved, moveLabels, plannedMoves, previousMoves } from "./labels.ts";
 import { type Mutation, recordChange } from "./mutation.ts";
-import { addPendingChange } from "./pending-changes.ts";
+import { addPendingChange, findSamePendingChange } from "./pending-changes.ts";
 import { requireExisting, requireVersions } from "./standing.ts";
 import { replaceTags } from "./tags.ts";
 
@@ -28,6 +28,9 @@ export async function setLabels(
   const [needsApproval] = await heedLabelPolicies(mutation, moving);
   if (needsApproval !== undefined) {
     requireAuthor(mutation.actor, needsApproval);
+    const asked = { ...prompt, author: mutation.actor, moves: labels };
+    const pending = await findSamePendingChange(db, asked);
+    if (pending !== undefined) return { revision: standing.revision, previous, pending };
     return { ...(await requestLabels(mutation, labels, edit.reason)), previous };
   }
   return { revision: await applyLabels(mutation, moving, edit.reason), previous };

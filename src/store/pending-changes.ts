@@ -8,22 +8,44 @@ import type { Tables } from "./schema.ts";
 
 /** Of one project. */
 const MAX_PENDING = 100;
+/** Of one author in it, so that nobody takes the room of all. */
+const MAX_PENDING_OF_AUTHOR = 20;
 
-/** @throws refused past MAX_PENDING */
+/** @throws refused past MAX_PENDING and MAX_PENDING_OF_AUTHOR */
 export async function addPendingChange(db: Connection, pending: PendingChange): Promise<void> {
   const { id, project, name, moves, reason, author, createdAt } = pending;
-  const { count } = await db
+  const waiting = await db
     .selectFrom("pending_changes")
-    .select((select) => select.fn.countAll<number>().as("count"))
+    .select("author")
     .where("project", "=", project)
-    .executeTakeFirstOrThrow();
-  if (count >= MAX_PENDING) {
-    const message = `${count} changes wait for approval in project "${project}", the most there can be; approve or reject some`;
-    throw new PromptdError("refused", message);
-  }
+    .execute();
+  const own = waiting.filter((change) => change.author === author).length;
+  if (own >= MAX_PENDING_OF_AUTHOR) throw tooMany(`${own} changes of this key`, project);
+  if (waiting.length >= MAX_PENDING) throw tooMany(`${waiting.length} changes`, project);
   const what = { id, project, name, moves: JSON.stringify(moves) };
   const row = { ...what, reason, author, created_at: createdAt.getTime() };
   await db.insertInto("pending_changes").values(row).execute();
+}
+
+function tooMany(changes: string, project: string): PromptdError {
+  const message = `${changes} wait for approval in project "${project}", the most there can be; approve or reject some`;
+  return new PromptdError("refused", message);
+}
+
+/** The change that waits for the same moves of the same author. */
+export async function findSamePendingChange(
+  db: Connection,
+  { project, name, author, moves }: Pick<PendingChange, "project" | "name" | "author" | "moves">,
+): Promise<PendingChange | undefined> {
+  const row = await db
+    .selectFrom("pending_changes")
+    .selectAll()
+    .where("project", "=", project)
+    .where("name", "=", name)
+    .where("author", "=", author)
+    .where("moves", "=", JSON.stringify(moves))
+    .executeTakeFirst();
+  return row && toPendingChange(row);
 }
 
 /** Oldest first. */
