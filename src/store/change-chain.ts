@@ -39,14 +39,15 @@ export async function headOfChanges(db: Connection): Promise<string> {
  *
  * @returns how many changes there are, and the last one's hash: whoever noted it
  *   before can tell that the history was not rewritten as a whole
- * @throws refused naming the first change that is missing or was altered
+ * @throws refused naming the first change that is missing, was altered or was put in before the first one
  */
 export function verifyChanges(database: Database): Promise<{ changes: number; head: string }> {
   return database.snapshot(undefined, async (db) => {
     let changes = 0;
     let head = BEGINNING;
-    for (let rows = await rowsAfter(db, 0); rows.length > 0; rows = await rowsAfter(db, changes)) {
+    for (let rows = await rowsAfter(db); rows.length > 0; rows = await rowsAfter(db, changes)) {
       for (const { hash, ...change } of rows) {
+        if (change.revision < 1) throw broken(change.revision, "was put in");
         if (change.revision !== changes + 1) throw broken(changes + 1, "is missing");
         if (hash !== changeHash(head, change)) throw broken(change.revision, "was altered");
         changes = change.revision;
@@ -75,11 +76,12 @@ export async function chainChanges(db: Connection): Promise<void> {
   }
 }
 
-function rowsAfter(db: Connection, revision: number) {
+/** @param revision none: from the first row on, whatever its revision is */
+function rowsAfter(db: Connection, revision?: number) {
   return db
     .selectFrom("changes")
     .selectAll()
-    .where("revision", ">", revision)
+    .$if(revision !== undefined, (query) => query.where("revision", ">", revision ?? 0))
     .orderBy("revision")
     .limit(PAGE)
     .execute();

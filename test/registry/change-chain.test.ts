@@ -65,6 +65,17 @@ describeOnBoth("the history", (subject) => {
     await expect(verifyChanges(subject.database)).rejects.toThrow(`change ${revision} is missing`);
   });
 
+  it.each([0, -1000])("shows that change %i was put in", async (revision) => {
+    await tamper(async (db) => {
+      const change = await db.selectFrom("changes").selectAll().executeTakeFirstOrThrow();
+      await db
+        .insertInto("changes")
+        .values({ ...change, revision })
+        .execute();
+    });
+    await expect(verifyChanges(subject.database)).rejects.toThrow(`change ${revision} was put in`);
+  });
+
   it("is verified from the command line", async () => {
     const run = () => promptd(["changes", "verify", "--database-url", subject.url]);
     expect((await run()).out).toMatch(
