@@ -2,6 +2,7 @@
 
 import { CommanderError } from "commander";
 import { type ErrorCode, PromptdError } from "../core/errors.ts";
+import { DatabaseFault } from "../store/database.ts";
 import { oneLine } from "./output.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -65,7 +66,9 @@ export function report(thrown: unknown, terminal: Terminal): number {
 function errorLines(error: unknown): string[] {
   if (!(error instanceof PromptdError))
     return [error instanceof Error ? error.message : String(error)];
-  const { message, violations } = error;
+  const { cause, violations } = error;
+  // Who opens the database may know where it is.
+  const { message } = cause instanceof DatabaseFault ? cause : error;
   const listed = violations.map(({ field, description }) => `${field}: ${description}`);
   if (message !== listed.join("; ")) return [message, ...listed];
   return listed.length > 1 ? [`${listed.length} things are wrong`, ...listed] : [message];

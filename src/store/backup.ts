@@ -2,6 +2,7 @@ import { existsSync, statSync } from "node:fs";
 import { chmod, copyFile, mkdir, mkdtemp, open, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { PromptdError } from "../core/errors.ts";
+import { DatabaseFault } from "./database.ts";
 import { MIGRATION_TABLE } from "./migrations.ts";
 import { TABLES } from "./schema.ts";
 import { SqliteDatabase } from "./sqlite-database.ts";
@@ -105,7 +106,8 @@ async function migrateFile(path: string): Promise<void> {
 
 /** Nothing can be put into a file that is no database any more. */
 function damaged(error: unknown, path: string): unknown {
-  const { cause } = PromptdError.from(error);
+  const fault = PromptdError.from(error).cause;
+  const cause = fault instanceof DatabaseFault ? fault.cause : undefined;
   if (!/^SQLITE_(NOTADB|CORRUPT)/.test(errorCode(cause))) return error;
   const message = `the database ${path} is damaged: stop promptd, move it and its -wal and -shm files away, and restore again`;
   return new PromptdError("refused", message, { cause });

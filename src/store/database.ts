@@ -40,6 +40,19 @@ export interface DatabaseOptions {
   lockTimeout?: number;
 }
 
+/**
+ * What is wrong with a database, and where that is. It is the cause of what
+ * callers are told: for the log, and for commands that open the database.
+ */
+export class DatabaseFault extends Error {
+  override readonly name = "DatabaseFault";
+}
+
+/** @param told to callers, who need not know where the database is */
+export function unavailable(told: string, fault: string, cause?: unknown): PromptdError {
+  return new PromptdError("unavailable", told, { cause: new DatabaseFault(fault, { cause }) });
+}
+
 export function invalidUrl(description: string): PromptdError {
   return PromptdError.invalid({ field: "database_url", description });
 }

@@ -8,8 +8,14 @@ import {
 } from "kysely";
 import pLimit from "p-limit";
 import pg from "pg";
-import { PromptdError, throwIfAborted } from "../core/errors.ts";
-import { type Connection, type Database, type DatabaseOptions, invalidUrl } from "./database.ts";
+import { throwIfAborted } from "../core/errors.ts";
+import {
+  type Connection,
+  type Database,
+  type DatabaseOptions,
+  invalidUrl,
+  unavailable,
+} from "./database.ts";
 import { type MigrationState, migrate, migrationState } from "./migrations.ts";
 import type { Tables } from "./schema.ts";
 
@@ -29,7 +35,7 @@ const TYPES = { bytewiseText: sql<string>`text collate "C"` };
 /** A PostgreSQL database. It need not be reachable when this is made. */
 export class PostgresDatabase implements Database {
   readonly #url: string;
-  /** What the messages call it: without user and password. */
+  /** What log and command line call it: without user and password. */
   readonly #place: string;
   readonly #lockTimeout: number;
   readonly #onFault: (message: string, cause: unknown) => void;
@@ -68,7 +74,8 @@ export class PostgresDatabase implements Database {
     const deadline = performance.now() + this.#lockTimeout;
     return this.#inTurn(() => {
       if (performance.now() > deadline) {
-        throw new PromptdError("unavailable", `${this.#place} is slow: too many changes wait`);
+        const slow = "is slow: too many changes wait";
+        throw unavailable(`the database ${slow}`, `${this.#place} ${slow}`);
       }
       throwIfAborted(signal);
       // Not a snapshot: each statement sees what was committed before the lock was had.
@@ -202,15 +209,17 @@ const QUERY_CANCELED = "57014";
 /** `unavailable` for whatever is not about the statement itself. */
 function translated(error: unknown, place: string): unknown {
   if (!(error instanceof Error)) return error;
-  const unavailable = (description: string) =>
-    new PromptdError("unavailable", `${place} ${description}`, { cause: error });
+  const translation = (told: string, fault = told) =>
+    unavailable(`the database ${told}`, `${place} ${fault}`, error);
   // Without an answer of the server, the driver has lost it or never had it.
   if (!(error instanceof pg.DatabaseError)) {
-    const { code = error.message } = error as NodeJS.ErrnoException;
-    return unavailable(`cannot be reached (${code})`);
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code !== undefined) return translation(`cannot be reached (${code})`);
+    return translation("cannot be reached", `cannot be reached (${message})`);
   }
-  const { code = "" } = error;
-  if (code === QUERY_CANCELED) return unavailable("did not answer in time");
-  if (/^(08|57)/.test(code)) return unavailable(`cannot be reached (${code})`);
-  return REFUSING.test(code) ? unavailable(`refuses to work: ${error.message} (${code})`) : error;
+  const { code = "", message } = error;
+  if (code === QUERY_CANCELED) return translation("did not answer in time");
+  if (/^(08|57)/.test(code)) return translation(`cannot be reached (${code})`);
+  if (!REFUSING.test(code)) return error;
+  return translation(`refuses to work (${code})`, `refuses to work: ${message} (${code})`);
 }

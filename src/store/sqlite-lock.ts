@@ -1,5 +1,6 @@
 import { setTimeout } from "node:timers/promises";
-import { PromptdError, throwIfAborted } from "../core/errors.ts";
+import { throwIfAborted } from "../core/errors.ts";
+import { unavailable } from "./database.ts";
 import { errorCode, isLocked } from "./sqlite-file.ts";
 
 /** As patient as a caller who waits for an answer. */
@@ -43,13 +44,15 @@ const UNUSABLE =
 /** `unavailable` for a fault of the file, its disk or its permissions; anything else as it is. */
 export function translated(error: unknown, path: string): unknown {
   if (isLocked(error)) {
-    return new PromptdError("unavailable", `another process keeps the database ${path} locked`, {
-      cause: error,
-    });
+    const locked = (what: string) => `another process keeps ${what} locked`;
+    return unavailable(locked("the database"), locked(`the database ${path}`), error);
   }
-  if (!UNUSABLE.test(errorCode(error))) return error;
+  const code = errorCode(error);
+  if (!UNUSABLE.test(code)) return error;
   const message = error instanceof Error ? error.message : String(error);
-  return new PromptdError("unavailable", `the database ${path} cannot be used: ${message}`, {
-    cause: error,
-  });
+  return unavailable(
+    `the database cannot be used (${code})`,
+    `the database ${path} cannot be used: ${message}`,
+    error,
+  );
 }

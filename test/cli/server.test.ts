@@ -65,7 +65,12 @@ describe("serve", () => {
   it.each([
     [["--grpc-listen", "50051"], 2, "PROMPTD_GRPC_LISTEN: expected HOST:PORT"],
     [["--grpc-listen", "0.0.0.0:0"], 1, "PROMPTD_GRPC_LISTEN: is not loopback"],
-    [["--database-url", "sqlite:/"], 5, "cannot be used"],
+    [["--database-url", "sqlite:/"], 5, "the database / cannot be used"],
+    [
+      ["--database-url", "postgres://127.0.0.1:1/nowhere"],
+      5,
+      "PostgreSQL (127.0.0.1:1/nowhere) cannot be reached (ECONNREFUSED)",
+    ],
   ])("says what is wrong with %j", async (flags, code, message) => {
     const ended = await promptd(["serve", "--log-level", "silent", "--data-dir", dir, ...flags]);
     expect(ended).toMatchObject({ code, out: "" });

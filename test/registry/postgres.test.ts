@@ -60,9 +60,11 @@ describe.skipIf(skipped)(`a PostgreSQL database${skipped ? SKIPPED_WITHOUT_POSTG
     }
     const error = await failure(bench.versionOf("p", "production"));
     expect(error.code).toBe("unavailable");
+    expect(error.message).toMatch(/^the database cannot be reached( \(\w+\))?$/);
     const { host, pathname } = new URL(url);
-    expect(error.message).toContain(`PostgreSQL (${host}${pathname}) cannot be reached (`);
-    expect(error.cause).toBeInstanceOf(Error);
+    expect((error.cause as Error).message).toContain(
+      `PostgreSQL (${host}${pathname}) cannot be reached (`,
+    );
     expect((await failure(bench.create("p", "2"))).code).toBe("unavailable");
 
     await server.restart();
@@ -108,7 +110,7 @@ describe.skipIf(skipped)(`a PostgreSQL database${skipped ? SKIPPED_WITHOUT_POSTG
     await other.query("begin; select * from database for update");
     const error = await failure(bench.create("p", "2"));
     expect(error.code).toBe("unavailable");
-    expect(error.message).toMatch(/did not answer in time$/);
+    expect(error.message).toBe("the database did not answer in time");
     expect(await bench.versionOf("p", "latest")).toBe(1);
     await other.query("rollback");
     expect(await bench.create("p", "2")).toMatchObject({ version: 2, revision: 2 });
@@ -122,7 +124,8 @@ describe.skipIf(skipped)(`a PostgreSQL database${skipped ? SKIPPED_WITHOUT_POSTG
     await other.query("begin; lock table labels in access exclusive mode");
     const error = await failure(bench.versionOf("p", "latest"));
     expect(error).toMatchObject({ code: "unavailable" });
-    expect(error.message).toMatch(/cannot be reached \(.+\)$/);
+    expect(error.message).toBe("the database cannot be reached");
+    expect((error.cause as Error).message).toMatch(/cannot be reached \(.+\)$/);
     // Whatever comes next is asked on another connection.
     expect(await bench.changes()).toHaveLength(1);
     await other.query("rollback");
@@ -143,7 +146,7 @@ describe.skipIf(skipped)(`a PostgreSQL database${skipped ? SKIPPED_WITHOUT_POSTG
     expect(created.map(({ version }) => version)).toEqual(writes.map((_, index) => index + 2));
   });
 
-  it("never tells the password", async () => {
+  it("never tells the password, and callers not where it is", async () => {
     const url = new URL(postgresUrl as string);
     url.password = "secret";
     url.pathname = "/nowhere";
@@ -151,10 +154,12 @@ describe.skipIf(skipped)(`a PostgreSQL database${skipped ? SKIPPED_WITHOUT_POSTG
     onTestFinished(() => database.close());
     const error = await failure(database.migrate());
     expect(error.code).toBe("unavailable");
-    expect(error.message).toBe(
+    expect(error.message).toBe("the database refuses to work (3D000)");
+    const { cause } = error as { cause: Error };
+    expect(cause.message).toBe(
       `PostgreSQL (${url.host}/nowhere) refuses to work: database "nowhere" does not exist (3D000)`,
     );
-    expect(String(error.cause) + (error.stack ?? "")).not.toContain("secret");
+    expect(`${cause} ${cause.cause} ${cause.stack} ${error.stack}`).not.toContain("secret");
   });
 
   it("orders names by bytes whatever the order of the database is", async () => {

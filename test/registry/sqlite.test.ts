@@ -67,7 +67,9 @@ describe("a SQLite database", () => {
     const started = performance.now();
     for (const error of await Promise.all(attempts.map(failure))) {
       expect(error.code).toBe("unavailable");
-      expect(error.message).toBe(`another process keeps the database ${path} locked`);
+      expect(error.message).toBe("another process keeps the database locked");
+      const fault = `another process keeps the database ${path} locked`;
+      expect(error.cause).toMatchObject({ message: fault });
     }
     // All of them have waited from when they came, and not one after the other.
     expect(performance.now() - started).toBeLessThan(1000);
@@ -135,7 +137,9 @@ describe("a SQLite database", () => {
     writeFileSync(path, "not a database, but long enough to be taken for one\n".repeat(100));
     const error = await failure(openDatabase(`sqlite:${path}`));
     expect(error.code).toBe("unavailable");
-    expect(error.message).toContain(`the database ${path} cannot be used`);
+    expect(error.message).toBe("the database cannot be used (SQLITE_NOTADB)");
+    const fault = expect.stringContaining(`the database ${path} cannot be used: `);
+    expect(error.cause).toMatchObject({ message: fault });
     const directory = await failure(openDatabase(`sqlite:${dirname(path)}`));
     expect(directory.code).toBe("unavailable");
   });
@@ -164,7 +168,7 @@ describe("a SQLite database", () => {
     const { stdout } = spawnSync("bash", ["-c", 'ulimit -f 512; exec "$@"', "bash", ...node], {
       encoding: "utf8",
     });
-    expect(stdout).toContain(`unavailable the database ${path} cannot be used`);
+    expect(stdout).toMatch(/^unavailable the database cannot be used \(SQLITE_\w+\)$/m);
     expect(stdout.trim().split("\n").at(-1)).toBe("2");
   });
 });

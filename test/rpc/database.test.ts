@@ -19,7 +19,8 @@ it.skipIf(postgresUrl === undefined)(
     if (server === undefined)
       return skip("no PostgreSQL is installed beside the one that was named");
     onTestFinished(() => server.remove());
-    const service = await startService({ PROMPTD_DATABASE_URL: await createDatabase(server.url) });
+    const url = await createDatabase(server.url);
+    const service = await startService({ PROMPTD_DATABASE_URL: url });
     onTestFinished(() => service.close());
     const ready = async () => (await fetch(`http://127.0.0.1:${service.httpPort}/readyz`)).status;
     await service.prompts.createVersion({ name: "p", ...text("one"), labels: ["production"] });
@@ -32,9 +33,16 @@ it.skipIf(postgresUrl === undefined)(
     ]) {
       const error = ConnectError.from(await call.catch((thrown) => thrown));
       expect(error.code).toBe(Code.Unavailable);
-      expect(error.rawMessage).toContain("cannot be reached");
+      expect(error.rawMessage).toMatch(/^the database cannot be reached( \(\w+\))?$/);
     }
-    expect(await ready()).toBe(503);
+    const { host, pathname } = new URL(url);
+    const notReady = await fetch(`http://127.0.0.1:${service.httpPort}/readyz`);
+    expect(notReady.status).toBe(503);
+    const told = await notReady.text();
+    expect(told).toContain("the database cannot be reached");
+    // Where that is, is for who reads the log.
+    for (const part of [host, pathname.slice(1)]) expect(told).not.toContain(part);
+    expect(service.log.join("")).toContain(`PostgreSQL (${host}${pathname})`);
 
     await server.restart();
     await vi.waitFor(async () => expect(await ready()).toBe(200));
