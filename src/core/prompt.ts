@@ -124,6 +124,16 @@ export const CHANGE_KINDS = [
 
 export type ChangeKind = (typeof CHANGE_KINDS)[number];
 
+/** Those that are about a prompt. What the others call a name is a key's id, a label or a project. */
+export const PROMPT_CHANGE_KINDS: readonly ChangeKind[] = [
+  "version_created",
+  "labels_set",
+  "tags_set",
+  "versions_deleted",
+  "labels_requested",
+  "request_rejected",
+];
+
 /** One mutation, as the history keeps it. */
 export interface Change {
   /** Counts up by one with each change of a database, in commit order. */

@@ -7,8 +7,8 @@ import {
   ListChangesResponseSchema,
 } from "../../gen/promptd/v1/change_service_pb.ts";
 import { allowsPrompt } from "../core/keys.ts";
-import type { ChangeFilter, ChangeLog } from "../core/ports.ts";
-import { CHANGE_KINDS } from "../core/prompt.ts";
+import type { Caller, ChangeFilter, ChangeLog } from "../core/ports.ts";
+import { CHANGE_KINDS, type Change, PROMPT_CHANGE_KINDS } from "../core/prompt.ts";
 import { Validator } from "../core/validate.ts";
 import type { Implementation } from "./calls.ts";
 import { toChange, WIRE_KINDS } from "./convert.ts";
@@ -30,7 +30,7 @@ export function changeService(changes: ChangeLog): Implementation<typeof ChangeS
         size,
         ...(before === undefined ? {} : { before }),
       });
-      const allowed = page.items.filter((item) => allowsPrompt(caller.promptPatterns, item.name));
+      const allowed = page.items.filter((item) => maySee(caller, item));
       const { items, nextPageToken } = readablePage(
         ChangeSchema,
         { ...page, items: allowed.map(toChange) },
@@ -39,6 +39,12 @@ export function changeService(changes: ChangeLog): Implementation<typeof ChangeS
       return create(ListChangesResponseSchema, { changes: items, nextPageToken });
     },
   };
+}
+
+/** A key that is limited to some prompts sees of other things nothing. */
+function maySee({ promptPatterns = [] }: Caller, { kind, name }: Change): boolean {
+  if (promptPatterns.length === 0) return true;
+  return PROMPT_CHANGE_KINDS.includes(kind) && allowsPrompt(promptPatterns, name);
 }
 
 function fromFilter(request: ListChangesRequest, validator: Validator): ChangeFilter {

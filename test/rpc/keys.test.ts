@@ -256,6 +256,23 @@ describe("a key that is limited to other prompts", () => {
     expect(own.code).toBe("FailedPrecondition");
   });
 
+  it("sees no change of a key, a label or a project that its patterns happen to match", async () => {
+    const { id } = await makeKey("key", { promptPatterns: ["key_*", "named-as-prompt"] });
+    await seen(PolicyService, "setLabelPolicy", bearer("every scope"), {
+      label: "named-as-prompt",
+      protection: "LABEL_PROTECTION_PROTECTED",
+    });
+    const create = { name: "named-as-prompt", text: "x" };
+    await seen(PromptService, "createVersion", bearer("every scope"), create);
+    for (const request of [{}, { name: "named-as-prompt" }]) {
+      const { answer } = await seen(ChangeService, "listChanges", bearer("key"), request);
+      const { changes } = answer as { changes: { kind: string }[] };
+      expect(changes.map(({ kind }) => kind)).toEqual(["KIND_VERSION_CREATED"]);
+    }
+    const own = await seen(ChangeService, "listChanges", bearer("key"), { name: id });
+    expect(own.answer).toEqual({});
+  });
+
   it("may use what its patterns name", async () => {
     for (const name of ["yours", "support/reply"]) {
       const { code } = await seen(PromptService, "getPrompt", bearer("other prompts"), { name });
