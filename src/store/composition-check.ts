@@ -1,10 +1,12 @@
 import { setImmediate } from "node:timers/promises";
 import { type Component, compose } from "../core/composition.ts";
-import type { Inclusion } from "../core/errors.ts";
+import { type Inclusion, PromptdError } from "../core/errors.ts";
+import { allowsPrompt } from "../core/keys.ts";
 import type { PromptBody, Selector } from "../core/prompt.ts";
 import type { Connection } from "./database.ts";
 import { inclusionsOf } from "./dependencies.ts";
 import { loadBody } from "./lookup.ts";
+import type { Mutation } from "./mutation.ts";
 import { notFound } from "./not-found.ts";
 
 type Version = Component & { body: PromptBody };
@@ -22,13 +24,15 @@ type Includer = Inclusion & { labels: ReadonlySet<string> };
 export class CompositionCheck {
   readonly #db: Connection;
   readonly #project: string;
+  readonly #promptPatterns: Mutation["promptPatterns"];
   readonly #children = new Map<string, Promise<Version>>();
   readonly #includers = new Map<string, Promise<Includer[]>>();
   readonly #checked = new Set<string>();
 
-  constructor(db: Connection, project: string) {
+  constructor({ db, prompt, promptPatterns }: Mutation) {
     this.#db = db;
-    this.#project = project;
+    this.#project = prompt.project;
+    this.#promptPatterns = promptPatterns;
   }
 
   /**
@@ -52,8 +56,20 @@ export class CompositionCheck {
       const key = `${includer.version}/${includer.name}`;
       if (!affected || this.#checked.has(key)) continue;
       this.#checked.add(key);
-      if (includer.labels.size > 0) await this.#compose(includer.name, includer.version);
+      if (includer.labels.size > 0) await this.#composeIncluder(includer);
       await this.#requireIncluders(includer.name, includer.version, includer.labels);
+    }
+  }
+
+  /** @throws refused, without a word of what the caller may not see */
+  async #composeIncluder({ name, version }: Includer): Promise<void> {
+    try {
+      await this.#compose(name, version);
+    } catch (cause) {
+      const hidden = !allowsPrompt(this.#promptPatterns, name);
+      if (!hidden || !(cause instanceof PromptdError) || cause.code !== "refused") throw cause;
+      const message = "a prompt that this key may not see includes this one, and would not compose";
+      throw new PromptdError("refused", message, { cause });
     }
   }
 

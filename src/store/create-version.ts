@@ -40,7 +40,7 @@ export async function createVersion(
 
   const movedLabels = moving.map(({ label }) => label);
   if (created) movedLabels.push(LATEST_LABEL);
-  await new CompositionCheck(db, prompt.project).require(prompt.name, [version], movedLabels);
+  await new CompositionCheck(mutation).require(prompt.name, [version], movedLabels);
   const kind = created ? "version_created" : moving.length > 0 ? "labels_set" : "tags_set";
   const revision = await recordChange(mutation, kind, asked.commitMessage, {
     versions: created ? [version] : [],

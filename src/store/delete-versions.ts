@@ -32,9 +32,9 @@ export async function deleteVersions(
   const removed = labels.filter(({ label }) => label !== LATEST_LABEL);
   await requireNoApproval(mutation, removed, "move it off the version first, by SetLabels");
   const vanished = newest === undefined ? labels : removed;
-  await requireNotIncluded(db, prompt, { labels: vanished.map(({ label }) => label), versions });
+  await requireNotIncluded(mutation, { labels: vanished.map(({ label }) => label), versions });
   if (newest !== undefined && newest !== standing.newest) {
-    await new CompositionCheck(db, prompt.project).require(prompt.name, [newest], [LATEST_LABEL]);
+    await new CompositionCheck(mutation).require(prompt.name, [newest], [LATEST_LABEL]);
   }
   const revision = await recordChange(mutation, "versions_deleted", edit.reason, {
     versions,

@@ -1,7 +1,9 @@
 import { compositionTags } from "../core/composition.ts";
 import { type Inclusion, PromptdError } from "../core/errors.ts";
+import { allowsPrompt } from "../core/keys.ts";
 import type { PromptBody } from "../core/prompt.ts";
 import type { Connection } from "./database.ts";
+import type { Mutation } from "./mutation.ts";
 import { listed } from "./not-found.ts";
 import type { PromptKey } from "./prompt-key.ts";
 
@@ -44,8 +46,7 @@ export async function inclusionsOf(
 
 /** @throws refused where another prompt includes one of the labels or versions that were removed */
 export async function requireNotIncluded(
-  db: Connection,
-  prompt: PromptKey,
+  { db, prompt, promptPatterns }: Mutation,
   removed: { labels: readonly string[]; versions?: readonly number[] },
 ): Promise<void> {
   const labels = new Set(removed.labels);
@@ -56,11 +57,15 @@ export async function requireNotIncluded(
       (childVersion !== null && versions.has(childVersion)),
   );
   if (broken.length === 0) return;
-  const parents = broken.map((parent) => {
+  const seen = broken.filter(({ name }) => allowsPrompt(promptPatterns, name));
+  const parents = seen.map((parent) => {
     const how =
       parent.childLabel === null ? `v${parent.childVersion}` : `label ${parent.childLabel}`;
     return `${parent.name} v${parent.version} (${how})`;
   });
-  const message = `prompt "${prompt.name}" is included by ${listed(parents)}; change or delete that first`;
-  throw new PromptdError("refused", message, { refusal: { rule: "included", by: broken } });
+  const others = broken.length - seen.length;
+  const unseen = others > 0 ? `${others} that this key may not see` : "";
+  const by = [listed(parents), unseen].filter((text) => text !== "").join(" and ");
+  const message = `prompt "${prompt.name}" is included by ${by}; change or delete that first`;
+  throw new PromptdError("refused", message, { refusal: { rule: "included", by: seen } });
 }

@@ -69,9 +69,9 @@ export async function applyLabels(
   const { db, prompt } = mutation;
   await moveLabels(db, prompt, moving);
   const removed = moving.filter(({ to }) => to === 0);
-  await requireNotIncluded(db, prompt, { labels: removed.map(({ label }) => label) });
+  await requireNotIncluded(mutation, { labels: removed.map(({ label }) => label) });
   const put = moving.filter(({ to }) => to !== 0);
-  await new CompositionCheck(db, prompt.project).require(
+  await new CompositionCheck(mutation).require(
     prompt.name,
     put.map(({ to }) => to),
     put.map(({ label }) => label),

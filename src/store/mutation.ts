@@ -11,6 +11,8 @@ export interface Mutation {
   actor: string;
   origin: string | undefined;
   scopes: Caller["scopes"];
+  /** Of the caller, who is told the names of no other prompts. */
+  promptPatterns: Caller["promptPatterns"];
   /** Milliseconds since 1970. */
   now: number;
   newId: () => string;

@@ -166,13 +166,14 @@ export class Registry implements PromptSource, ChangeLog, PolicyStore {
   }
 
   #mutation(db: Connection, caller: Caller, name: string): Mutation {
-    const { project, actor, origin, scopes } = caller;
+    const { project, actor, origin, scopes, promptPatterns } = caller;
     return {
       db,
       prompt: { project, name },
       actor,
       origin,
       scopes,
+      promptPatterns,
       now: this.#now(),
       newId: this.#newId,
     };

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { failure, include, text } from "../fixtures.ts";
+import { Bench, failure, include, text } from "../fixtures.ts";
 import type { Subject } from "../registry.contract.ts";
 
 export function compositionRules(subject: Subject): void {
@@ -165,6 +165,43 @@ export function compositionRules(subject: Subject): void {
     await bench.create("page", include("leaf", { label: "latest" }));
     expect((await failure(bench.remove("leaf", [2]))).code).toBe("refused");
     expect(await bench.labels("leaf")).toEqual({ latest: 2 });
+  });
+
+  it("tells a limited caller nothing of the other prompts that include one", async () => {
+    const { bench, database } = subject;
+    const promptPatterns = ["mine/*"];
+    const limited = new Bench(database, { ...bench.caller, promptPatterns });
+    await bench.create("mine/leaf", "1", { labels: ["a"] });
+    const parent = include("mine/leaf", { label: "a" });
+    await bench.create("secret", parent, { labels: ["live"] });
+    const hidden = "1 that this key may not see; change or delete that first";
+    for (const attempt of [
+      () => limited.remove("mine/leaf", "all"),
+      () => limited.remove("mine/leaf", [1]),
+      () => limited.label("mine/leaf", { a: 0 }),
+    ]) {
+      expect(await failure(attempt())).toMatchObject({
+        code: "refused",
+        message: `prompt "mine/leaf" is included by ${hidden}`,
+      });
+    }
+    await bench.create("mine/page", parent, { labels: ["live"] });
+    expect((await failure(limited.remove("mine/leaf", "all"))).message).toBe(
+      `prompt "mine/leaf" is included by mine/page v1 (label a) and ${hidden}`,
+    );
+    expect((await failure(bench.remove("mine/leaf", "all"))).message).toContain(
+      "is included by mine/page v1 (label a), secret v1 (label a); change",
+    );
+
+    await bench.remove("mine/page", "all");
+    const fstring = { ...text("y"), format: "fstring" as const };
+    const { version } = await bench.create("mine/leaf", "", { body: fstring });
+    const breaking = { a: version };
+    expect(await failure(limited.label("mine/leaf", breaking))).toMatchObject({
+      code: "refused",
+      message: "a prompt that this key may not see includes this one, and would not compose",
+    });
+    expect((await failure(bench.label("mine/leaf", breaking))).message).toContain("secret v1");
   });
 
   it("lists at most ten of those that include a prompt", async () => {
