@@ -47,7 +47,9 @@ function usable<Result>(file: string, use: () => Result): Result {
 /** What is wrong with a connection that TLS refused, and what to do; undefined for other faults. */
 export function tlsFault(cause: unknown): string | undefined {
   const { code = "", message } = cause as NodeJS.ErrnoException;
-  if (code === "ERR_SSL_WRONG_VERSION_NUMBER") return "it does not speak TLS; use http://";
+  if (code === "ERR_SSL_WRONG_VERSION_NUMBER") {
+    return "it does not speak TLS; use http://, and name no files for TLS";
+  }
   if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {
     return `its certificate is for another name (${message}); call it by one that the certificate has`;
   }

@@ -42,7 +42,10 @@ export function withServiceOptions(command: Command): Command {
     .option("--json", "print one JSON document, for programs");
 }
 
-/** @throws WrongUsage for an address in the environment that is none, and half a client certificate */
+/**
+ * @throws WrongUsage for an address in the environment that is none, half a client
+ * certificate, and files for TLS with an address that goes without
+ */
 export function connectionOf(options: ServiceOptions, { env }: Terminal): Connection {
   const fromEnv = env.PROMPTD_ADDRESS || DEFAULT_ADDRESS;
   if (options.address === undefined && !isAddress(fromEnv)) {
@@ -60,7 +63,14 @@ export function connectionOf(options: ServiceOptions, { env }: Terminal): Connec
     const description = "a certificate and its key are given together";
     throw new WrongUsage(PromptdError.invalid({ field, description }));
   }
-  return { address: options.address ?? fromEnv, timeoutMs: options.timeout, apiKey, tls };
+  const address = options.address ?? fromEnv;
+  // Whoever names them does not expect that key and prompts go over the network in plain text.
+  if (address.startsWith("http://") && (tls.caCert ?? tls.clientCert) !== undefined) {
+    const field = options.address === undefined ? "PROMPTD_ADDRESS" : "--address";
+    const description = "http:// goes without TLS, for which files are named; expected https://";
+    throw new WrongUsage(PromptdError.invalid({ field, description }));
+  }
+  return { address, timeoutMs: options.timeout, apiKey, tls };
 }
 
 /** Which version is meant. */

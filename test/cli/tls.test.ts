@@ -47,6 +47,8 @@ describe.skipIf(!hasOpenssl)(`the command line with TLS${SKIPPED_WITHOUT_OPENSSL
 
   const https = (service: TestService) => [`--address`, `https://localhost:${service.grpcPort}`];
 
+  const http = (service: TestService) => [`--address`, `http://localhost:${service.grpcPort}`];
+
   it("trusts a CA by option, by environment, and the service's certificate itself", async () => {
     expect(await list(open, ["--ca-cert", authority.cert])).toMatchObject({ code: 0 });
     expect(await list(open, [], { PROMPTD_CA_CERT: authority.cert })).toMatchObject({ code: 0 });
@@ -99,6 +101,18 @@ describe.skipIf(!hasOpenssl)(`the command line with TLS${SKIPPED_WITHOUT_OPENSSL
         [list(open, pair({ ...client, key: server.key })), 1, "key values mismatch"],
         [list(open, ["--client-cert", client.cert]), 2, "--client-key: a certificate and its key"],
         [list(open, [], { PROMPTD_CLIENT_KEY: "key" }), 2, "--client-cert: a certificate and its"],
+        [list(plain, [...http(plain), ...known]), 2, "--address: http:// goes without TLS"],
+        [list(plain, [...http(plain), ...pair(client)]), 2, "--address: http:// goes without"],
+        [
+          list(plain, http(plain), { PROMPTD_CA_CERT: authority.cert }),
+          2,
+          "--address: http:// goes without TLS, for which files are named; expected https://",
+        ],
+        [
+          promptd(["list", ...known], { env: { PROMPTD_ADDRESS: http(plain)[1] ?? "" } }),
+          2,
+          "PROMPTD_ADDRESS: http:// goes without TLS",
+        ],
       ];
     for (const [ended, code, message] of cases) {
       const { err, ...rest } = await ended;
