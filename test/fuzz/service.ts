@@ -7,9 +7,12 @@ import { Keys } from "../../src/store/keys.ts";
 import { openDatabase } from "../../src/store/open.ts";
 import { Registry } from "../../src/store/registry.ts";
 import { temporaryDirectory, text } from "../registry/fixtures.ts";
+import { expectRandomTexts } from "../support/leaks.ts";
 import { type ServiceProcess, spawnService } from "../support/process.ts";
 import type { Measured } from "./fuzz.ts";
 import { PROMPT } from "./requests.ts";
+
+expectRandomTexts();
 
 /** What no input has a reason to grow the service's memory by, once it has met a few of them. */
 const MAX_GROWTH_MIB = 300;

@@ -33,8 +33,16 @@ const leaks: Leak[] = [];
 /** Settled when what processes have to say was heard. */
 const heard: Promise<unknown>[] = [];
 
+let random = false;
+
+/** For tests whose texts are names and values at once: only what has the form of a secret is searched for. */
+export function expectRandomTexts(): void {
+  random = true;
+}
+
 /** Takes note of what must not be said. */
 export function confided(kind: Confided, text: string): void {
+  if (random) return;
   const parts = kind === "template" ? text.split(TAG) : [text.replace(/^promptd_/, "")];
   for (const part of parts.map(flattened)) {
     for (let at = 0; at + PIECE <= part.length; at += PIECE) add(kind, part.slice(at, at + PIECE));
