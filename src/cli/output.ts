@@ -36,9 +36,9 @@ export function jsonDocument(value: unknown): string {
   return `${JSON.stringify(value, null, 2)}\n`;
 }
 
-/** A text without line breaks, and without what would steer the terminal that shows it. */
+/** A text without line breaks, and without what would steer the terminal that shows it or is not seen there. */
 export function oneLine(text: string): string {
-  return text.replace(/[\s\p{Cc}]+/gu, " ");
+  return text.replace(/[\s\p{Cc}\p{Cf}]+/gu, " ");
 }
 
 /** Rows under a header, in columns as wide as their widest cell. */

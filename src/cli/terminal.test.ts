@@ -1,0 +1,40 @@
+import { Writable } from "node:stream";
+import { expect, it } from "vitest";
+import { oneLine } from "./output.ts";
+import { processTerminal } from "./terminal.ts";
+
+/** What is written by a command whose output is a terminal, or is not. */
+function written(text: string, isTTY: boolean): { out: string; err: string } {
+  const texts = { out: "", err: "" };
+  const stream = (name: "out" | "err") => {
+    const write = (chunk: Buffer, _: string, done: () => void) => {
+      texts[name] += chunk.toString();
+      done();
+    };
+    return Object.assign(new Writable({ write }), { isTTY });
+  };
+  const streams = { stdin: process.stdin, stdout: stream("out"), stderr: stream("err") };
+  const terminal = processTerminal({ env: {}, ...streams } as unknown as NodeJS.Process);
+  terminal.out(text);
+  terminal.err(text);
+  return texts;
+}
+
+/** Clears the screen, names the window, fills the clipboard, in both forms of control characters. */
+const STEERING = "a\u001b[2J\u001b]0;b\u0007\u001b]52;c;d\u0007\u009b2J\rX\b\u007f\u0000";
+
+it("spells out what would steer a terminal", () => {
+  const shown =
+    "a\\u001b[2J\\u001b]0;b\\u0007\\u001b]52;c;d\\u0007\\u009b2J\\u000dX\\u0008\\u007f\\u0000";
+  expect(written(STEERING, true)).toEqual({ out: shown, err: shown });
+  const text = "ü\n\tb 👨‍👩‍👧 日本\\u001b";
+  expect(written(text, true)).toEqual({ out: text, err: text });
+});
+
+it("leaves every character to a file or another program", () => {
+  expect(written(STEERING, false)).toEqual({ out: STEERING, err: STEERING });
+});
+
+it("makes one line of what is not seen, or turns the order of what is", () => {
+  expect(oneLine("a\u202eb\u200bc\ufeffd\u2066e\u001b[0m\n\tf\u2028g")).toBe("a b c d e [0m f g");
+});
