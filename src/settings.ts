@@ -181,7 +181,7 @@ export const SETTINGS = {
       .refine(isDatabaseUrl, "expected sqlite:PATH or postgres://USER@HOST/DATABASE")
       .optional(),
     description:
-      "Where prompts and their history are kept: `sqlite:PATH` or `postgres://…`. Unset: promptd.db in the data folder.",
+      "Where prompts and their history are kept: `sqlite:PATH` or `postgres://…`. Unset: promptd.db in the data folder. Give one with a password as the variable: every user of a machine can see the flags of others' programs.",
     mask: maskUrl,
   }),
   langfuseBaseUrl: setting({

@@ -44,7 +44,7 @@ export function addServerCommands(program: Command, lazily: Lazily): void {
     .command("restore")
     .summary("replace the SQLite database by a copy")
     .description(
-      "Puts what a copy holds in the place of everything that the SQLite database holds. The service may go on running.",
+      "Puts what a copy holds in the place of everything that the SQLite database holds. The service may go on running. Keys that were revoked, and secrets that were replaced, since the copy was made are good again: revoke them anew.",
     )
     .argument("<file>", "a file that backup wrote");
   withSettingOptions(restore, DATABASE).action(
