@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { MissingVariables } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { expectRandomTexts } from "../support/leaks.ts";
 import { startService, type TestService } from "../support/service.ts";
 import { against } from "./promptd.ts";
 
@@ -39,9 +40,8 @@ beforeAll(async () => {
   service = await startService();
   dir = await mkdtemp(join(tmpdir(), "promptd-round-trip-"));
   const given = process.env.PROMPTD_TEST_PROMPTS;
-  if (!given) {
-    for (const [file, text] of Object.entries(PROMPTS)) await writeFile(join(dir, file), text);
-  }
+  if (given) expectRandomTexts();
+  else for (const [file, text] of Object.entries(PROMPTS)) await writeFile(join(dir, file), text);
   originals = await markdownOf(given || dir);
   expect(originals.size).toBeGreaterThan(0);
   const cli = against(service.runtime.grpcAddress);

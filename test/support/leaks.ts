@@ -35,7 +35,7 @@ const heard: Promise<unknown>[] = [];
 
 let random = false;
 
-/** For tests whose texts are names and values at once: only what has the form of a secret is searched for. */
+/** For tests whose texts nobody chose, so that names stand in them too: only what has the form of a secret is searched for. */
 export function expectRandomTexts(): void {
   random = true;
 }
