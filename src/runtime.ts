@@ -21,7 +21,7 @@ import { operationRoutes } from "./http/routes.ts";
 import { httpServer } from "./http/server.ts";
 import { answersWithoutKey, refuseOpenDoor, warnOfCrashes } from "./off-loopback.ts";
 import { CallLimits } from "./rpc/call-limits.ts";
-import { Calls, serve } from "./rpc/calls.ts";
+import { Calls } from "./rpc/calls.ts";
 import { changeService } from "./rpc/change-service.ts";
 import { connectListener } from "./rpc/connect.ts";
 import { grpcServer } from "./rpc/grpc.ts";
@@ -39,6 +39,7 @@ import {
 } from "./rpc/permissions.ts";
 import { policyService } from "./rpc/policy-service.ts";
 import { promptService } from "./rpc/prompt-service.ts";
+import { serve } from "./rpc/served.ts";
 import { seed } from "./seed.ts";
 import type { ListenAddress, Settings } from "./settings.ts";
 import { changeTail } from "./store/change-tail.ts";

@@ -25,8 +25,8 @@ import {
 } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import type { Answer, Resolved } from "../core/resolver.ts";
 import type { Compiled } from "../core/template/compile.ts";
-import { MESSAGE_LIMIT_BYTES } from "./calls.ts";
 import { toPrompt, toResolution, toValue, WIRE_TIERS } from "./convert.ts";
+import { MESSAGE_LIMIT_BYTES } from "./served.ts";
 import type { Status } from "./status.ts";
 
 /** A GetPromptResponse. */

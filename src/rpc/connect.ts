@@ -17,17 +17,10 @@ import {
   connectNodeAdapter,
 } from "@connectrpc/connect-node";
 import { PromptdError } from "../core/errors.ts";
-import {
-  CallFailure,
-  type Calls,
-  DEADLINE_PASSED,
-  requestLimit,
-  responseMessage,
-  type Served,
-  type ServedMethod,
-} from "./calls.ts";
+import { CallFailure, type Calls, DEADLINE_PASSED } from "./calls.ts";
 import { HttpArrival } from "./http-arrival.ts";
 import type { OpenCall, OpenCalls } from "./open-calls.ts";
+import { requestLimit, responseMessage, type Served, type ServedMethod } from "./served.ts";
 import { toConnectError } from "./status.ts";
 
 /** JSON is UTF-8, and not repaired where it is not. */

@@ -15,19 +15,14 @@ import { HealthImplementation } from "grpc-health-check";
 import type { Logger } from "pino";
 import { PromptdError } from "../core/errors.ts";
 import { BoundedStreams } from "./bounded-streams.ts";
-import {
-  CallFailure,
-  type Calls,
-  MESSAGE_LIMIT_BYTES,
-  requestLimit,
-  type Served,
-} from "./calls.ts";
+import { CallFailure, type Calls } from "./calls.ts";
 import { EndlessStreams } from "./endless-streams.ts";
 import { GrpcArrival, signalOf } from "./grpc-arrival.ts";
 import { serviceError } from "./grpc-status.ts";
 import { requireFewElements } from "./message-elements.ts";
 import type { OpenCalls } from "./open-calls.ts";
 import { keyedReflection, reflectionService } from "./reflection.ts";
+import { MESSAGE_LIMIT_BYTES, requestLimit, type Served } from "./served.ts";
 import { TlsCredentials } from "./tls-credentials.ts";
 
 export interface GrpcServer {

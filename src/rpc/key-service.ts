@@ -13,10 +13,10 @@ import {
 import { hashSecret, KEY_SCOPES, type Key, newKeyId, newSecret } from "../core/keys.ts";
 import type { KeyStore, NewKey } from "../core/ports.ts";
 import { Validator } from "../core/validate.ts";
-import type { Implementation } from "./calls.ts";
 import { WIRE_SCOPES } from "./convert-keys.ts";
 import { fromPageToken, toPageToken } from "./pages.ts";
 import { requireUnlimited } from "./permissions.ts";
+import type { Implementation } from "./served.ts";
 
 /** A key that is limited to some prompts could else make one that is not. */
 const MANAGE_KEYS = "manage keys";

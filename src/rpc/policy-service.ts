@@ -12,10 +12,10 @@ import { allowsPrompt } from "../core/keys.ts";
 import type { Caller, PolicyStore } from "../core/ports.ts";
 import { LATEST_LABEL } from "../core/prompt.ts";
 import { Validator } from "../core/validate.ts";
-import type { Implementation } from "./calls.ts";
 import { fromLabelProtection, toLabelProtection, toPendingChange } from "./convert-policy.ts";
 import { fromPageToken, toPageToken } from "./pages.ts";
 import { requirePrompt, requireUnlimited } from "./permissions.ts";
+import type { Implementation } from "./served.ts";
 
 /** PolicyService on the label policies of a database. */
 export function policyService(policies: PolicyStore): Implementation<typeof PolicyService> {

@@ -21,7 +21,6 @@ import { compile } from "../core/template/compile.ts";
 import { LIMITS, Validator } from "../core/validate.ts";
 import { answerBytes, batchBytes, compileBytes, getPromptBytes } from "./answer-bytes.ts";
 import { AnswerPace } from "./answer-pace.ts";
-import type { Implementation } from "./calls.ts";
 import {
   fromBodyFields,
   fromChatMessages,
@@ -35,6 +34,7 @@ import {
 import { toPendingChange } from "./convert-policy.ts";
 import { fromPageToken, readablePage, toPageToken } from "./pages.ts";
 import { requirePrompt, requireScope } from "./permissions.ts";
+import type { Implementation } from "./served.ts";
 import { type Status, toStatus } from "./status.ts";
 
 export interface PromptServiceParts {

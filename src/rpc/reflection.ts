@@ -12,9 +12,10 @@ import type { PackageDefinition } from "@grpc/proto-loader";
 import { ReflectionService } from "@grpc/reflection";
 import { BadRequestSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { Health } from "../../gen/grpc/health/v1/health_pb.ts";
-import type { Calls, Served } from "./calls.ts";
+import type { Calls } from "./calls.ts";
 import { GrpcArrival } from "./grpc-arrival.ts";
 import { serviceError } from "./grpc-status.ts";
+import type { Served } from "./served.ts";
 
 export function reflectionService(served: readonly Served[]): ReflectionService {
   return new ReflectionService(packageDefinition(served));

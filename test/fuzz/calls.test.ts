@@ -11,7 +11,7 @@ import { Gate, hashSecret, KEY_SCOPES } from "../../src/core/keys.ts";
 import { Resolver } from "../../src/core/resolver.ts";
 import { Tiers } from "../../src/core/tiers.ts";
 import { CallLimits } from "../../src/rpc/call-limits.ts";
-import { CallFailure, Calls, responseMessage, serve } from "../../src/rpc/calls.ts";
+import { CallFailure, Calls } from "../../src/rpc/calls.ts";
 import { changeService } from "../../src/rpc/change-service.ts";
 import { keyService } from "../../src/rpc/key-service.ts";
 import {
@@ -22,6 +22,7 @@ import {
 } from "../../src/rpc/permissions.ts";
 import { policyService } from "../../src/rpc/policy-service.ts";
 import { promptService } from "../../src/rpc/prompt-service.ts";
+import { responseMessage, serve } from "../../src/rpc/served.ts";
 import { changeTail } from "../../src/store/change-tail.ts";
 import type { Database } from "../../src/store/database.ts";
 import { Keys } from "../../src/store/keys.ts";

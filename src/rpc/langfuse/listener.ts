@@ -3,17 +3,12 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import { PromptdError } from "../../core/errors.ts";
 import type { Caller } from "../../core/ports.ts";
-import {
-  type Arrival,
-  CallFailure,
-  type Calls,
-  MESSAGE_LIMIT_BYTES,
-  type Operation,
-} from "../calls.ts";
+import { type Arrival, CallFailure, type Calls } from "../calls.ts";
 import { openCallOf } from "../connect.ts";
 import { HttpArrival } from "../http-arrival.ts";
 import type { OpenCalls } from "../open-calls.ts";
 import { LANGFUSE_PERMISSIONS } from "../permissions.ts";
+import { MESSAGE_LIMIT_BYTES, type Operation } from "../served.ts";
 import { toErrorAnswer } from "./errors.ts";
 import type { LangfusePrompts, Reply } from "./prompts.ts";
 import type { LangfuseProxy } from "./proxy.ts";

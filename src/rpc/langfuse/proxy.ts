@@ -13,8 +13,9 @@ import type { Logger } from "pino";
 import { PromptdError } from "../../core/errors.ts";
 import { DEFAULT_PROJECT } from "../../core/keys.ts";
 import type { Caller } from "../../core/ports.ts";
-import type { Arrival, Calls, Operation } from "../calls.ts";
+import type { Arrival, Calls } from "../calls.ts";
 import { LANGFUSE_PERMISSIONS } from "../permissions.ts";
+import type { Operation } from "../served.ts";
 
 /** A Langfuse and the key to call it with. */
 export interface Upstream {

@@ -1,0 +1,93 @@
+/** What is served: methods, what they need, and how much they read. */
+
+import {
+  type DescMethodUnary,
+  type DescService,
+  fromBinary,
+  type Message,
+  type MessageShape,
+} from "@bufbuild/protobuf";
+import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
+import type { KeyScope } from "../core/keys.ts";
+import type { Caller } from "../core/ports.ts";
+import type { Permissions } from "./permissions.ts";
+
+/** Requests are not read beyond this, on any transport. */
+export const MESSAGE_LIMIT_BYTES = 4 * 1024 * 1024;
+
+/** Those of most methods are not read beyond this: they ask for little. */
+const SMALL_MESSAGE_BYTES = 256 * 1024;
+
+/** Methods whose requests carry templates, or what is put into them. */
+const LARGE_REQUESTS: ReadonlySet<string> = new Set(["CreateVersion", "Compile"]);
+
+export function requestLimit({ name }: DescMethodUnary): number {
+  return LARGE_REQUESTS.has(name) ? MESSAGE_LIMIT_BYTES : SMALL_MESSAGE_BYTES;
+}
+
+/**
+ * A method of a service, written once for all transports. It may answer with a
+ * message, or with the bytes of one where these were encoded before.
+ */
+type Method<Desc extends DescMethodUnary = DescMethodUnary> = (
+  request: MessageShape<Desc["input"]>,
+  caller: Caller,
+) => Promise<MessageShape<Desc["output"]> | Uint8Array>;
+
+/** The methods of a service by their local names: `getPrompt`. */
+export type Implementation<Service extends DescService> = {
+  [Name in keyof Service["method"]]: Service["method"][Name] extends DescMethodUnary
+    ? Method<Service["method"][Name]>
+    : never;
+};
+
+/** What is called, whatever the transport. */
+export interface Operation {
+  /** As log and metrics name it. */
+  rpc: string;
+  /** What a key needs for it. */
+  scope: KeyScope;
+  /** Changes nothing. */
+  read: boolean;
+  /**
+   * Waits for another service: it must not take the turns of calls that are answered
+   * here, and that the service is down must not fill the log.
+   */
+  elsewhere?: boolean;
+}
+
+/** A method that is served. */
+export interface ServedMethod extends Operation {
+  desc: DescMethodUnary;
+  method: Method;
+}
+
+/** A service and what answers for it. */
+export interface Served {
+  service: DescService;
+  methods: readonly ServedMethod[];
+}
+
+/** Joins a service with its implementation and permissions; the compiler checks that none is missing. */
+export function serve<Service extends DescService>(
+  service: Service,
+  implementation: Implementation<Service>,
+  permissions: Permissions<Service>,
+): Served {
+  const methods = service.methods.map((desc) => {
+    const name = desc.localName as keyof Service["method"];
+    return {
+      desc: desc as DescMethodUnary,
+      method: implementation[name] as unknown as Method,
+      rpc: `${service.name}/${desc.name}`,
+      scope: permissions[name],
+      read: desc.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS,
+    };
+  });
+  return { service, methods };
+}
+
+/** The message that a method answered with, decoded where it answered with bytes. */
+export function responseMessage(desc: DescMethodUnary, response: Message | Uint8Array): Message {
+  return response instanceof Uint8Array ? fromBinary(desc.output, response) : response;
+}
