@@ -53,6 +53,8 @@ export const LANGFUSE_PERMISSIONS = {
   SetLabels: "release",
   DeletePrompt: "admin",
   Proxy: "write",
+  // What is deleted there is gone.
+  ProxyDelete: "admin",
 } as const satisfies Record<string, KeyScope>;
 
 /** @throws forbidden */

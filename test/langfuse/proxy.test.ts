@@ -132,6 +132,19 @@ describe("what promptd does not serve of Langfuse's API", () => {
     expect(upstream.seen.map(({ url }) => url)).toEqual(Array(2).fill("/base/api/public/traces"));
   });
 
+  it("needs scope admin to delete, and takes of limited keys only what they add", async () => {
+    const writer = await service.newKey([Scope.WRITE]);
+    expect((await service.call("/traces/x", { key: writer })).status).toBe(200);
+    expect((await service.call("/traces/x", { key: writer, method: "DELETE" })).status).toBe(403);
+    const limited = await service.newKey([Scope.WRITE, Scope.ADMIN], ["support/*"]);
+    const traces = json("POST", { batch: [] });
+    expect((await service.call("/ingestion", { key: limited, ...traces })).status).toBe(200);
+    for (const method of ["GET", "PATCH", "DELETE"]) {
+      expect((await service.call("/traces/x", { key: limited, method })).status).toBe(403);
+    }
+    expect(upstream.seen.map(({ method }) => method)).toEqual(["GET", "POST"]);
+  });
+
   it("needs a key with scope write", async () => {
     const reader = await service.newKey([Scope.READ]);
     expect((await service.call("/health", { key: reader })).status).toBe(403);

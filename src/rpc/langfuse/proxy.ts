@@ -14,7 +14,7 @@ import { PromptdError } from "../../core/errors.ts";
 import { DEFAULT_PROJECT } from "../../core/keys.ts";
 import type { Caller } from "../../core/ports.ts";
 import type { Arrival, Calls } from "../calls.ts";
-import { LANGFUSE_PERMISSIONS } from "../permissions.ts";
+import { LANGFUSE_PERMISSIONS, requireUnlimited } from "../permissions.ts";
 import type { Operation } from "../served.ts";
 
 /** A Langfuse and the key to call it with. */
@@ -37,13 +37,18 @@ const LONGEST_MS = 50_000;
 
 const WARN_EVERY_MS = 60_000;
 
-const OPERATION: Operation = {
-  rpc: "Langfuse/Proxy",
-  scope: LANGFUSE_PERMISSIONS.Proxy,
-  // It changes nothing here, and telemetry must not fill the log.
-  read: true,
-  elsewhere: true,
-};
+function operation(name: "Proxy" | "ProxyDelete"): Operation {
+  return {
+    rpc: `Langfuse/${name}`,
+    scope: LANGFUSE_PERMISSIONS[name],
+    // It changes nothing here, and telemetry must not fill the log.
+    read: true,
+    elsewhere: true,
+  };
+}
+
+const PASS = operation("Proxy");
+const PASS_DELETE = operation("ProxyDelete");
 
 /** Ways to a Langfuse's prompts beside the one that promptd serves, around its keys and policies. */
 const PROMPT_PATHS = /^(v\d+\/)?(prompts|mcp)(\/|$)/i;
@@ -105,8 +110,12 @@ export class LangfuseProxy {
     arrival: Arrival,
     segments: readonly string[],
   ): Promise<void> {
+    const { method } = request;
+    const passed = method === "DELETE" ? PASS_DELETE : PASS;
     const nothing = () => ({});
-    await this.#calls.perform(OPERATION, "langfuse", arrival, nothing, async (_, caller) => {
+    await this.#calls.perform(passed, "langfuse", arrival, nothing, async (_, caller) => {
+      // Traces are of all prompts: who may see some may add to them, and no more.
+      if (method !== "POST") requireUnlimited(caller, "read and change what Langfuse holds");
       const upstream = this.#upstreamOf(caller, segments);
       requirePassable(request);
       if (this.#active >= CONCURRENT) {
