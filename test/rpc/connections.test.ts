@@ -1,5 +1,7 @@
+import { once } from "node:events";
 import http2 from "node:http2";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { fromBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
@@ -156,4 +158,19 @@ describe("the standard services", () => {
     );
     expect(metrics).not.toContain("made-up");
   });
+});
+
+it("stops at once when clients hang up at that moment", async () => {
+  for (let round = 0; round < 10; round++) {
+    service = await startService({ PROMPTD_SHUTDOWN_GRACE: "1h" });
+    const sessions = Array.from({ length: 20 }, () =>
+      http2.connect(`http://127.0.0.1:${service.grpcPort}`).on("error", () => {}),
+    );
+    await Promise.all(sessions.map((session) => once(session, "connect")));
+    await service.prompts.listPrompts({});
+    for (const session of sessions) session.destroy();
+    // Some rounds after the server has seen it, some before.
+    for (let turn = 0; turn < round % 5; turn++) await setImmediate();
+    await service.close();
+  }
 });
