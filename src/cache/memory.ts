@@ -39,13 +39,8 @@ export class Memory implements MemoryCache {
 
   put(key: PromptKey, prompt: KeptPrompt): boolean {
     const text = keyText(key);
-    const name = promptOf(text);
-    if (prompt.asOf < (this.#changes.get(name) ?? this.#dropped)) return false;
-    this.#prompts.set(text, prompt, { size: approximateBytes(prompt) });
-    if (!this.#prompts.has(text)) return true;
-    const keys = this.#keys.get(name);
-    if (keys === undefined) this.#keys.set(name, new Set([text]));
-    else keys.add(text);
+    if (prompt.asOf < (this.#changes.get(promptOf(text)) ?? this.#dropped)) return false;
+    this.#keep(text, prompt, approximateBytes(prompt));
     return true;
   }
 
@@ -53,7 +48,18 @@ export class Memory implements MemoryCache {
     const text = keyText(key);
     const kept = this.#prompts.peek(text);
     if (kept === undefined || kept !== prompt) return;
-    this.#prompts.set(text, kept, { size: approximateBytes(kept) + bytes });
+    // The size of a value that is there already would not be looked at.
+    this.#prompts.delete(text);
+    this.#keep(text, kept, approximateBytes(kept) + bytes);
+  }
+
+  #keep(text: string, prompt: KeptPrompt, size: number): void {
+    this.#prompts.set(text, prompt, { size });
+    if (!this.#prompts.has(text)) return;
+    const name = promptOf(text);
+    const keys = this.#keys.get(name);
+    if (keys === undefined) this.#keys.set(name, new Set([text]));
+    else keys.add(text);
   }
 
   remove(key: PromptKey): void {
