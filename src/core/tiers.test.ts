@@ -179,6 +179,15 @@ describe("the source", () => {
     expect(await text()).toEqual(["two", "memory", false]);
   });
 
+  it("is not kept in memory while it is ahead of what was heard of", async () => {
+    answer = async () => ({ ...version("one"), revision: 6 });
+    expect(await text()).toEqual(["one", "source", false]);
+    expect(await text()).toEqual(["one", "source", false]);
+    applied = 6;
+    await find();
+    expect(await text()).toEqual(["one", "memory", false]);
+  });
+
   it("is not asked again for some seconds for what does not exist, unless something changes", async () => {
     answer = async () => {
       throw new PromptdError("not_found", "nothing there");

@@ -117,8 +117,11 @@ export class Tiers {
       const version = await this.#load(source, key, id);
       const refreshAt = readAt + this.#jittered(freshMs);
       const kept: KeptPrompt = { version, asOf, readAt, refreshAt, stale: false };
+      // What was read is ahead of what was heard of; a restore may take it back before it is.
+      if (version.revision > feed.applied) await feed.catchUp().catch(() => {});
+      const ahead = version.revision > feed.applied;
       // A change came in while the source was asked; it may not be in the answer.
-      const overtaken = !memory.put(key, kept);
+      const overtaken = ahead || !memory.put(key, kept);
       if (!overtaken || attempt === ATTEMPTS) {
         return { prompt: kept, tier: "source", stale: feed.silent };
       }
