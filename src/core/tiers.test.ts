@@ -179,6 +179,36 @@ describe("the source", () => {
     expect(await text()).toEqual(["two", "memory", false]);
   });
 
+  it("is asked again where it knew nothing of what a change has made meanwhile", async () => {
+    let failFirst = (_: Error) => {};
+    answer = () =>
+      new Promise((_, reject) => {
+        failFirst = reject;
+      });
+    const finding = text();
+    await settled();
+    change(6);
+    answer = async () => version("made");
+    failFirst(new PromptdError("not_found", "nothing there yet"));
+    expect(await finding).toEqual(["made", "source", false]);
+    expect(await text()).toEqual(["made", "memory", false]);
+  });
+
+  it("is asked again where the history was replaced while it answered", async () => {
+    let answerFirst = (_: PromptVersion) => {};
+    answer = () =>
+      new Promise((resolve) => {
+        answerFirst = resolve;
+      });
+    const finding = text();
+    await settled();
+    listener.lost();
+    answer = async () => version("restored");
+    answerFirst(version("replaced"));
+    expect(await finding).toEqual(["restored", "source", false]);
+    expect(await text()).toEqual(["restored", "memory", false]);
+  });
+
   it("is not kept in memory while it is ahead of what was heard of", async () => {
     answer = async () => ({ ...version("one"), revision: 6 });
     expect(await text()).toEqual(["one", "source", false]);

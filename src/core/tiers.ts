@@ -67,6 +67,9 @@ export class Tiers {
   readonly #flights = new Map<string, Promise<Found>>();
   readonly #missing = new Map<string, { error: PromptdError; until: number }>();
 
+  /** How often all that was kept was lost: what was read before is not kept after. */
+  #losses = 0;
+
   constructor(parts: TiersParts) {
     this.#parts = parts;
     parts.feed.subscribe({
@@ -77,6 +80,7 @@ export class Tiers {
       lost: () => {
         parts.memory.clear();
         this.#missing.clear();
+        this.#losses++;
       },
     });
   }
@@ -111,30 +115,33 @@ export class Tiers {
 
   async #read(key: PromptKey, id: string): Promise<Found> {
     const { memory, feed, source, now, freshMs } = this.#parts;
+    const { project, name, selector } = key;
     for (let attempt = 1; ; attempt++) {
       const asOf = feed.applied;
+      const losses = this.#losses;
       const readAt = now();
-      const version = await this.#load(source, key, id);
+      let version: PromptVersion;
+      try {
+        version = await source.load({ project, actor: ACTOR }, name, selector);
+      } catch (thrown) {
+        const error = PromptdError.from(thrown);
+        if (error.code !== "not_found") throw error;
+        // A change that came in meanwhile may have made it.
+        const stands = feed.applied === asOf && losses === this.#losses;
+        if (!stands && attempt < ATTEMPTS) continue;
+        if (stands) this.#rememberMissing(id, error);
+        throw error;
+      }
       const refreshAt = readAt + this.#jittered(freshMs);
       const kept: KeptPrompt = { version, asOf, readAt, refreshAt, stale: false };
       // What was read is ahead of what was heard of; a restore may take it back before it is.
       if (version.revision > feed.applied) await feed.catchUp().catch(() => {});
       const ahead = version.revision > feed.applied;
       // A change came in while the source was asked; it may not be in the answer.
-      const overtaken = ahead || !memory.put(key, kept);
+      const overtaken = ahead || losses !== this.#losses || !memory.put(key, kept);
       if (!overtaken || attempt === ATTEMPTS) {
         return { prompt: kept, tier: "source", stale: feed.silent };
       }
-    }
-  }
-
-  async #load(source: PromptSource, { project, name, selector }: PromptKey, id: string) {
-    try {
-      return await source.load({ project, actor: ACTOR }, name, selector);
-    } catch (thrown) {
-      const error = PromptdError.from(thrown);
-      if (error.code === "not_found") this.#rememberMissing(id, error);
-      throw error;
     }
   }
 

@@ -24,7 +24,10 @@ const NAMES = ["a"];
 const LABELS = ["production"];
 const SELECTORS: Selector[] = [{ version: 1 }, { label: "production" }];
 
-const FRESH_MS = 1000;
+const FRESH_MS = 10_000;
+
+/** How long it is remembered that something does not exist. */
+const MISSING_MS = 3000;
 
 /** What a selector leads to, or why it leads nowhere. */
 type Told = string;
@@ -114,8 +117,10 @@ class Replica {
     this.heard = moment;
   }
 
+  /** And is asked again once it has forgotten what did not exist, which a restore may have brought back unheard. */
   async catchUp(moment: number): Promise<void> {
     await this.#feed.catchUp();
+    this.#now += MISSING_MS;
     this.heard = Math.max(this.heard, moment);
   }
 
