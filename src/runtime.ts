@@ -8,11 +8,14 @@ import { ChangeService } from "../gen/promptd/v1/change_service_pb.ts";
 import { KeyService } from "../gen/promptd/v1/key_service_pb.ts";
 import { PolicyService } from "../gen/promptd/v1/policy_service_pb.ts";
 import { PromptService } from "../gen/promptd/v1/prompt_service_pb.ts";
+import { Beginning } from "./beginning.ts";
+import { LastKnownFile } from "./cache/last-known-good.ts";
 import { Memory } from "./cache/memory.ts";
 import { PromptdError } from "./core/errors.ts";
 import { Feed } from "./core/feed.ts";
-import { Gate } from "./core/keys.ts";
+import { DEFAULT_PROJECT, Gate } from "./core/keys.ts";
 import { KnownKeys } from "./core/known-keys.ts";
+import type { FallbackPrompts } from "./core/ports.ts";
 import { Resolver } from "./core/resolver.ts";
 import { Tiers } from "./core/tiers.ts";
 import { allowOrigins } from "./http/cors.ts";
@@ -98,25 +101,42 @@ async function serveOn(
   log: Logger,
   certificates: Certificates | undefined,
 ): Promise<Runtime> {
-  const migrations = await database.migrate();
-  if (migrations.length > 0) log.info({ migrations }, "database migrated");
+  const lastKnownGood = new LastKnownFile(
+    join(settings.dataDir, "last-known-good.db"),
+    (message, err) => log.warn({ err }, message),
+  );
+  const fallback = await fallbackOf(settings, log);
+  const standsAlone = () => settings.fallbackDir !== undefined || !lastKnownGood.empty;
 
   const keys = new Keys(database);
-  const open = !(await keys.anyKey());
-  if (open) refuseOpenDoor(settings);
-
   const registry = new Registry(database);
-  if (settings.seedDir !== undefined) await seed(registry, settings.seedDir, log);
-
-  const metrics = createMetrics();
   const feed = new Feed(changeTail(database), {
     pollMs: POLL_MS,
     onFault: (err) => log.debug({ err }, "the history cannot be read"),
   });
+  const knownKeys = new KnownKeys(keys, feed, lastKnownGood.keys);
+  const doorIsOpen = async () => {
+    const open = !(await knownKeys.anyKey());
+    if (open) refuseOpenDoor(settings);
+    return open;
+  };
+  const beginning = new Beginning(async () => {
+    const migrations = await database.migrate();
+    if (migrations.length > 0) log.info({ migrations }, "database migrated");
+    await doorIsOpen();
+    if (settings.seedDir !== undefined) await seed(registry, settings.seedDir, log);
+    await feed.start();
+  }, log);
+  await beginning.attempt(standsAlone);
+  const open = await doorIsOpen();
+
+  const metrics = createMetrics();
   const memory = new Memory(settings.memory);
   const tiers = new Tiers({
     memory,
     source: registry,
+    lastKnownGood,
+    fallback,
     feed,
     freshMs: settings.memoryFresh,
     now: Date.now,
@@ -128,7 +148,7 @@ async function serveOn(
     queued: settings.maxQueuedCalls,
     keyRate: settings.keyRate,
   });
-  const gate = new Gate(new KnownKeys(keys, feed), open);
+  const gate = new Gate(knownKeys, open);
   const calls = new Calls({ gate, limits, feed, log, observer: metrics });
   const openCalls = new OpenCalls(settings.callMemory, metrics.cut);
   const prompts = promptService({ resolver, source: registry, newId });
@@ -142,6 +162,7 @@ async function serveOn(
   let serving = true;
   const operations = operationRoutes({
     serving: () => serving,
+    standsAlone,
     dependencies: async () => ({ database: await reachable(database) }),
     metrics: () => metrics.exposition(),
   });
@@ -167,12 +188,12 @@ async function serveOn(
   const guarded = hostGuard(shared, { loopbackOnly: open && !settings.insecure });
   const http = httpServer(guarded, certificates?.tls);
 
-  await feed.start();
   const grpcAddress = await listen("gRPC", grpc, settings.grpcListen);
   const httpAddress = await listen("HTTP", http, settings.httpListen).catch(async (error) => {
     await grpc.close(0);
     throw error;
   });
+  beginning.goOn();
   certificates?.watch((tls) => {
     grpc.renew(tls);
     http.renew(tls);
@@ -190,11 +211,22 @@ async function serveOn(
       log.info("stopping");
       await Promise.all([grpc.close(settings.shutdownGrace), http.close(settings.shutdownGrace)]);
       openCalls.stop();
+      await beginning.close();
       feed.close();
+      lastKnownGood.close();
       await database.close();
       log.info("stopped");
     },
   };
+}
+
+async function fallbackOf({ fallbackDir }: Settings, log: Logger): Promise<FallbackPrompts> {
+  if (fallbackDir === undefined) return { find: () => undefined };
+  // Loaded when it is needed: it brings a YAML parser.
+  const { readFallbackFolder } = await import("./files/fallback.ts");
+  return readFallbackFolder(fallbackDir, DEFAULT_PROJECT, ({ path, why }) => {
+    log.warn({ file: path, why }, "not taken as a fallback");
+  });
 }
 
 async function readCertificates(

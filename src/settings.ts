@@ -172,7 +172,8 @@ export const SETTINGS = {
     env: "PROMPTD_DATA_DIR",
     schema: z.string().min(1, "expected a folder"),
     default: "./data",
-    description: "Folder of the SQLite file; created when missing.",
+    description:
+      "Folder of the SQLite file, and of what was last known good, for when the database cannot be reached; created when missing.",
   }),
   databaseUrl: setting({
     env: "PROMPTD_DATABASE_URL",
@@ -209,6 +210,12 @@ export const SETTINGS = {
     env: "PROMPTD_SEED_DIR",
     schema: z.string().min(1, "expected a folder").optional(),
     description: "Folder of prompt files that are put into a registry that has no prompt yet.",
+  }),
+  fallbackDir: setting({
+    env: "PROMPTD_FALLBACK_DIR",
+    schema: z.string().min(1, "expected a folder").optional(),
+    description:
+      "Folder of prompt files that answer, by label, when neither the database nor what was last known of it can.",
   }),
   memory: setting({
     env: "PROMPTD_MEMORY",

@@ -36,6 +36,7 @@ function prompt(asOf = 0, template = "text"): KeptPrompt {
     readAt: 0,
     refreshAt: 0,
     stale: false,
+    tier: "memory",
   };
 }
 

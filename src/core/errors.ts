@@ -47,6 +47,11 @@ export interface Inclusion {
   childVersion: number | null;
 }
 
+/** Whether who was asked could not be reached, so that others may answer. */
+export function isUnreachable(thrown: unknown): boolean {
+  return thrown instanceof PromptdError && ["unavailable", "deadline"].includes(thrown.code);
+}
+
 /** A field of the request and what was expected of it. */
 export interface Violation {
   /** The field's path in the request, as the proto names it: `moves[1].label`. */

@@ -39,6 +39,9 @@ beforeEach(async () => {
     lost: () => heard.push("lost"),
   });
   await feed.start();
+  // Whatever was kept before it began.
+  expect(heard).toEqual(["lost"]);
+  heard = [];
 });
 
 afterEach(() => {
@@ -59,6 +62,12 @@ describe("Feed", () => {
     expect(feed.applied).toBe(4);
     await feed.catchUp();
     expect(heard).toEqual([3, 4]);
+  });
+
+  it("is silent before it begins", () => {
+    expect(feed.silent).toBe(false);
+    const tail = { newest: async () => undefined, from: async () => [] };
+    expect(new Feed(tail, { pollMs: 100 }).silent).toBe(true);
   });
 
   it("hears of changes by itself", async () => {

@@ -29,14 +29,13 @@ export class Feed implements ChangeFeed {
   readonly #listeners = new Set<ChangeListener>();
   #applied = 0;
   #hash: string | undefined;
-  #heardAt: number;
+  #heardAt = Number.NEGATIVE_INFINITY;
   #reading: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(tail: ChangeTail, options: FeedOptions) {
     this.#tail = tail;
     this.#options = { now: Date.now, onFault: () => {}, ...options };
-    this.#heardAt = this.#options.now();
   }
 
   get applied(): number {
@@ -52,10 +51,16 @@ export class Feed implements ChangeFeed {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Begins behind the newest change, and follows. @throws unavailable */
+  /**
+   * Begins behind the newest change, and follows. What was kept before may lack
+   * the changes up to there.
+   *
+   * @throws unavailable
+   */
   async start(): Promise<void> {
     const newest = await this.#tail.newest();
     this.#stand(newest);
+    for (const { lost } of this.#listeners) lost();
     this.#timer = setInterval(() => {
       this.catchUp().catch(this.#options.onFault);
     }, this.#options.pollMs).unref();

@@ -1,20 +1,30 @@
-import { beforeEach, describe, expect, it } from "vitest";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { LastKnownFile } from "../cache/last-known-good.ts";
+import { PromptdError } from "./errors.ts";
 import type { Key } from "./keys.ts";
 import { KnownKeys } from "./known-keys.ts";
-import type { ChangeListener, KeyLookup } from "./ports.ts";
+import type { ChangeFeed, ChangeListener, KeyLookup } from "./ports.ts";
 import type { Change, ChangeKind } from "./prompt.ts";
 
 let listener: ChangeListener;
 let asked: string[];
 let answer: () => Promise<{ key: Key; secretHash: string } | undefined>;
 let keys: KnownKeys;
+let lookup: Partial<KeyLookup>;
+let lastKnown: LastKnownFile;
+let folder: string;
+let now: number;
+let silent: boolean;
 
 const FOUND = { key: { id: "k" } as Key, secretHash: "h" };
 
 beforeEach(() => {
   asked = [];
   answer = async () => FOUND;
-  const lookup: Partial<KeyLookup> = {
+  lookup = {
     anyKey: async () => (await answer()) !== undefined,
     hasProject: async () => (await answer()) !== undefined,
     findKey: (hash) => {
@@ -22,18 +32,46 @@ beforeEach(() => {
       return answer();
     },
   };
-  keys = new KnownKeys(lookup as KeyLookup, {
+  now = 1_000_000;
+  silent = false;
+  folder = mkdtempSync(join(tmpdir(), "promptd-keys-"));
+  lastKnown = newLastKnown();
+  keys = newKnownKeys();
+});
+
+afterEach(() => {
+  lastKnown.close();
+  rmSync(folder, { recursive: true });
+});
+
+const newLastKnown = () =>
+  new LastKnownFile(join(folder, "last-known-good.db"), (_, cause) => {
+    throw cause;
+  });
+
+function newKnownKeys(): KnownKeys {
+  const feed: ChangeFeed = {
     applied: 0,
-    silent: false,
+    get silent() {
+      return silent;
+    },
     subscribe: (given) => {
       listener = given;
       return () => {};
     },
     catchUp: async () => {},
-  });
-});
+  };
+  return new KnownKeys(lookup as KeyLookup, feed, lastKnown.keys, () => now);
+}
 
-const change = (kind: ChangeKind) => listener.changed({ kind } as Change);
+/** As if the process had ended and begun again. */
+function restart(): void {
+  lastKnown.close();
+  lastKnown = newLastKnown();
+  keys = newKnownKeys();
+}
+
+const change = (kind: ChangeKind, name = "k") => listener.changed({ kind, name } as Change);
 
 describe("KnownKeys", () => {
   it("remembers what is there, and asks again for what is not", async () => {
@@ -79,5 +117,89 @@ describe("KnownKeys", () => {
     listener.lost();
     answer = async () => undefined;
     expect(await keys.hasProject("p")).toBe(false);
+  });
+});
+
+describe("while the database cannot be reached, after a restart", () => {
+  const unavailable = { code: "unavailable" };
+
+  beforeEach(async () => {
+    await keys.findKey("h");
+    await keys.anyKey();
+    await keys.hasProject("p");
+  });
+
+  const down = () => {
+    answer = async () => {
+      throw new PromptdError("unavailable", "down");
+    };
+  };
+
+  it("what was known is known, and of the rest nobody can say", async () => {
+    restart();
+    down();
+    expect(await keys.findKey("h")).toEqual(FOUND);
+    expect(await keys.anyKey()).toBe(true);
+    expect(await keys.hasProject("p")).toBe(true);
+    await expect(keys.findKey("unknown")).rejects.toMatchObject(unavailable);
+    await expect(keys.hasProject("q")).rejects.toMatchObject(unavailable);
+  });
+
+  it("it is not asked for what is known, but every second", async () => {
+    restart();
+    down();
+    asked = [];
+    for (const _ of [1, 2, 3]) await keys.findKey("h");
+    now += 1000;
+    await keys.findKey("h");
+    expect(asked).toEqual(["h", "h"]);
+  });
+
+  it("it is not waited for while nobody hears of changes either", async () => {
+    restart();
+    silent = true;
+    asked = [];
+    answer = () => new Promise(() => {});
+    expect(await keys.findKey("h")).toEqual(FOUND);
+    expect(asked).toEqual([]);
+  });
+
+  it("that there was no key is known too", async () => {
+    answer = async () => undefined;
+    change("key_revoked");
+    expect(await keys.anyKey()).toBe(false);
+    restart();
+    down();
+    expect(await keys.anyKey()).toBe(false);
+  });
+
+  it.each<[ChangeKind, string, boolean]>([
+    ["key_revoked", "k", false],
+    ["key_rotated", "k", false],
+    ["key_revoked", "other", true],
+  ])("after %s of %s the key is known: %s", async (kind, name, stays) => {
+    change(kind, name);
+    restart();
+    down();
+    if (stays) expect(await keys.findKey("h")).toEqual(FOUND);
+    else await expect(keys.findKey("h")).rejects.toMatchObject(unavailable);
+  });
+
+  it("no key is known where changes may have been missed", async () => {
+    restart();
+    listener.lost();
+    restart();
+    down();
+    await expect(keys.findKey("h")).rejects.toMatchObject(unavailable);
+    expect(await keys.anyKey()).toBe(true);
+  });
+
+  it("a key that was not there any more is not known", async () => {
+    restart();
+    answer = async () => undefined;
+    expect(await keys.findKey("h")).toBeUndefined();
+    restart();
+    down();
+    await expect(keys.findKey("h")).rejects.toMatchObject(unavailable);
   });
 });

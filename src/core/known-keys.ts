@@ -1,36 +1,69 @@
+import { isUnreachable } from "./errors.ts";
 import type { Key } from "./keys.ts";
-import type { Caller, ChangeFeed, KeyLookup } from "./ports.ts";
+import type { Caller, ChangeFeed, KeyLookup, LastKnownKeys } from "./ports.ts";
 
 /** Answers that are remembered; when there are more, all are asked for again. */
 const MOST_REMEMBERED = 10_000;
+
+/** For so long a database that was not reached is not asked for what is known from before. */
+const RETRY_MS = 1000;
+
+/** Whether there is any key. */
+const ANY = "any";
 
 /**
  * Remembers which keys and projects there are, so that calls do not wait for the
  * database. What is not there is asked for each time. A change of any key drops
  * what is remembered of all.
+ *
+ * What was last known answers while the database cannot be reached, also after a
+ * restart. A key whose change was heard of is not in it, and none is where
+ * changes may have been missed.
  */
 export class KnownKeys implements KeyLookup {
   readonly #keys: KeyLookup;
   readonly #known = new Map<string, unknown>();
   /** Counts up with each drop: what was read before is not remembered after it. */
   #drops = 0;
+  readonly #feed: ChangeFeed;
+  readonly #lastKnown: LastKnownKeys;
+  readonly #now: () => number;
+  #unreachableUntil = 0;
 
-  constructor(keys: KeyLookup, feed: ChangeFeed) {
+  /** @param now milliseconds since 1970 */
+  constructor(
+    keys: KeyLookup,
+    feed: ChangeFeed,
+    lastKnown: LastKnownKeys,
+    now: () => number = Date.now,
+  ) {
     this.#keys = keys;
+    this.#feed = feed;
+    this.#lastKnown = lastKnown;
+    this.#now = now;
     const drop = () => {
       this.#known.clear();
       this.#drops++;
     };
     feed.subscribe({
-      changed: ({ kind }) => {
-        if (kind.startsWith("key_")) drop();
+      changed: ({ kind, name }) => {
+        if (!kind.startsWith("key_")) return;
+        drop();
+        lastKnown.forgetKey(name);
+        lastKnown.put(ANY, true);
       },
-      lost: drop,
+      lost: () => {
+        drop();
+        const any = lastKnown.get(ANY);
+        lastKnown.clear();
+        // Who has been asked for a key once is asked for one as long as nobody can say otherwise.
+        if (any === true) lastKnown.put(ANY, true);
+      },
     });
   }
 
   async anyKey(): Promise<boolean> {
-    return (await this.#remembered("any", () => this.#keys.anyKey())) === true;
+    return (await this.#remembered(ANY, () => this.#keys.anyKey())) === true;
   }
 
   async hasProject(id: string): Promise<boolean> {
@@ -38,25 +71,55 @@ export class KnownKeys implements KeyLookup {
   }
 
   findKey(secretHash: string) {
-    return this.#remembered(`secret ${secretHash}`, () => this.#keys.findKey(secretHash));
+    return this.#remembered(
+      `secret ${secretHash}`,
+      () => this.#keys.findKey(secretHash),
+      (found) => found?.key.id,
+    );
   }
 
   findCertificateKey(subject: string): Promise<Key | undefined> {
-    return this.#remembered(`subject ${subject}`, () => this.#keys.findCertificateKey(subject));
+    return this.#remembered(
+      `subject ${subject}`,
+      () => this.#keys.findCertificateKey(subject),
+      (key) => key?.id,
+    );
   }
 
   noteUse(caller: Caller, id: string, at: Date): Promise<void> {
     return this.#keys.noteUse(caller, id, at);
   }
 
-  async #remembered<Answer>(what: string, ask: () => Promise<Answer>): Promise<Answer> {
-    const known = this.#known.get(what);
+  async #remembered<Answer>(
+    question: string,
+    ask: () => Promise<Answer>,
+    keyId: (answer: Answer) => string | undefined = () => undefined,
+  ): Promise<Answer> {
+    const known = this.#known.get(question);
     if (known !== undefined) return known as Answer;
+    // Callers do not wait until they are told again: a database may hang.
+    const doubtful = this.#feed.silent || this.#unreachableUntil > this.#now();
+    const early = doubtful ? this.#lastKnown.get(question) : undefined;
+    if (early !== undefined) return early as Answer;
     const drops = this.#drops;
-    const answer = await ask();
-    if (answer && drops === this.#drops) {
+    let answer: Answer;
+    try {
+      answer = await ask();
+      this.#unreachableUntil = 0;
+    } catch (thrown) {
+      if (!isUnreachable(thrown)) throw thrown;
+      this.#unreachableUntil = this.#now() + RETRY_MS;
+      const last = this.#lastKnown.get(question);
+      if (last === undefined) throw thrown;
+      return last as Answer;
+    }
+    // What was read before a change is not remembered after it.
+    if (drops !== this.#drops) return answer;
+    if (answer || question === ANY) this.#lastKnown.put(question, answer, keyId(answer));
+    else this.#lastKnown.remove(question);
+    if (answer) {
       if (this.#known.size >= MOST_REMEMBERED) this.#known.clear();
-      this.#known.set(what, answer);
+      this.#known.set(question, answer);
     }
     return answer;
   }

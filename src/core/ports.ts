@@ -279,6 +279,33 @@ export interface MemoryCache {
   clear(): void;
 }
 
+/**
+ * What the source answered, kept over a restart for when it cannot be reached.
+ * Nothing waits for it: it throws nothing, and may drop anything at any time.
+ */
+export interface LastKnownGood {
+  get(key: PromptKey): CachedPrompt | undefined;
+  put(key: PromptKey, prompt: CachedPrompt): void;
+  remove(key: PromptKey): void;
+}
+
+/** As LastKnownGood, of keys and projects; by what was asked. */
+export interface LastKnownKeys {
+  get(question: string): unknown;
+  /** @param keyId of the key in the answer, if there is one */
+  put(question: string, answer: unknown, keyId?: string): void;
+  remove(question: string): void;
+  /** Drops every answer that holds this key. */
+  forgetKey(id: string): void;
+  clear(): void;
+}
+
+/** Prompts that the operator has put aside for when nothing else can answer. */
+export interface FallbackPrompts {
+  /** Its version is 0, and no label points at it. */
+  find(project: string, name: string): PromptVersion | undefined;
+}
+
 /** The end of the history, of all projects. */
 export interface ChangeTail {
   /** The newest change's revision and hash; undefined where there is none. @throws unavailable */

@@ -43,6 +43,9 @@ export const DEFAULT_LABEL = "production";
 /** The label that promptd keeps on the newest version; nobody else moves it. */
 export const LATEST_LABEL = "latest";
 
+/** In the place of the version of a fallback file, which has none. */
+export const FALLBACK_VERSION = 0;
+
 /** Where a selector led, and the state of the prompt at that moment. */
 export interface Pointer {
   name: string;

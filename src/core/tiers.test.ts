@@ -3,7 +3,7 @@ import { Memory } from "../cache/memory.ts";
 import { PromptdError } from "./errors.ts";
 import type { ChangeFeed, ChangeListener, PromptKey, PromptSource } from "./ports.ts";
 import type { Change, PromptVersion, Selector } from "./prompt.ts";
-import { Tiers } from "./tiers.ts";
+import { type CachedPrompt, keyText, Tiers } from "./tiers.ts";
 
 const KEY: PromptKey = { project: "default", name: "p", selector: { label: "production" } };
 
@@ -16,12 +16,15 @@ let tiers: Tiers;
 /** What the source answers, and how often it was asked. */
 let answer: (selector: Selector) => Promise<PromptVersion>;
 let asked: number;
+/** What is kept on disk, by what asks for it. */
+let lastKnown: Map<string, CachedPrompt>;
 
 beforeEach(() => {
   now = 1_000_000;
   applied = 5;
   silent = false;
   asked = 0;
+  lastKnown = new Map();
   answer = async () => version("one");
   const feed: ChangeFeed = {
     get applied() {
@@ -46,6 +49,14 @@ beforeEach(() => {
   tiers = new Tiers({
     memory,
     source: source as PromptSource,
+    lastKnownGood: {
+      get: (key) => lastKnown.get(keyText(key)),
+      put: (key, prompt) => lastKnown.set(keyText(key), prompt),
+      remove: (key) => lastKnown.delete(keyText(key)),
+    },
+    fallback: {
+      find: (_, name) => (name === "filed" ? { ...version("file"), version: 0 } : undefined),
+    },
     feed,
     freshMs: 1000,
     now: () => now,
@@ -254,4 +265,137 @@ describe("the source", () => {
     answer = async () => version("one");
     expect(await text()).toEqual(["one", "source", false]);
   });
+});
+
+describe("while the source cannot be reached", () => {
+  const down = (code: "unavailable" | "deadline" = "unavailable") => {
+    answer = async () => {
+      throw new PromptdError(code, "down");
+    };
+  };
+
+  /** What the source answered once, and memory has not any more. */
+  async function known(template = "one"): Promise<void> {
+    answer = async () => version(template);
+    await find();
+    memory.clear();
+    asked = 0;
+  }
+
+  it.each(["unavailable", "deadline"] as const)(
+    "what was last known answers, with its age: %s",
+    async (code) => {
+      await known();
+      down(code);
+      now += 5000;
+      const found = await find();
+      expect(found).toMatchObject({ tier: "fallback", stale: true });
+      expect(found.prompt).toMatchObject({ readAt: now - 5000, version: { contentHash: "one" } });
+      expect(await text()).toEqual(["one", "fallback", true]);
+      await settled();
+      expect(asked).toBe(1);
+    },
+  );
+
+  it("is asked again after a second, and answers then", async () => {
+    await known();
+    down();
+    await find();
+    now += 1000;
+    expect(await text()).toEqual(["one", "fallback", true]);
+    await settled();
+    expect(await text()).toEqual(["one", "fallback", true]);
+    answer = async () => version("two");
+    now += 1000;
+    await find();
+    await settled();
+    expect(await text()).toEqual(["two", "memory", false]);
+    expect(asked).toBe(3);
+  });
+
+  it("is not waited for by other prompts that are known", async () => {
+    await known();
+    const other = { ...KEY, name: "q" };
+    lastKnown.set(keyText(other), { version: version("q"), asOf: 0, readAt: now });
+    down();
+    await find();
+    expect((await find(other)).prompt.version.contentHash).toBe("q");
+    expect(asked).toBe(1);
+  });
+
+  it("is not waited for while nobody hears of changes either, and asked again behind", async () => {
+    await known();
+    answer = () => new Promise(() => {});
+    silent = true;
+    expect(await text()).toEqual(["one", "fallback", true]);
+    expect(asked).toBe(0);
+    now += 1000;
+    expect(await text()).toEqual(["one", "fallback", true]);
+    expect(asked).toBe(1);
+  });
+
+  it("nothing stands in for what memory has", async () => {
+    await find();
+    const prompt = { version: version("older"), asOf: 0, readAt: 0 };
+    lastKnown.set(keyText(KEY), prompt);
+    down();
+    now += 1000;
+    await find();
+    await settled();
+    expect(await text()).toEqual(["one", "memory", true]);
+  });
+
+  it("a change that is heard of drops what stood in", async () => {
+    await known();
+    down();
+    await find();
+    answer = async () => version("two");
+    change(6);
+    now += 1000;
+    expect(await text()).toEqual(["two", "source", false]);
+  });
+
+  it("a file answers for a label, and for no number", async () => {
+    down();
+    const filed = { ...KEY, name: "filed" };
+    expect(await find(filed)).toMatchObject({
+      tier: "fallback",
+      stale: true,
+      prompt: { version: { version: 0, contentHash: "file" } },
+    });
+    await expect(find({ ...filed, selector: { version: 1 } })).rejects.toMatchObject({
+      code: "unavailable",
+    });
+  });
+
+  it("what was last known goes before a file", async () => {
+    const filed = { ...KEY, name: "filed" };
+    await find(filed);
+    memory.clear();
+    down();
+    expect((await find(filed)).prompt.version.contentHash).toBe("one");
+  });
+});
+
+it.each(["invalid", "internal", "refused"] as const)(
+  "nothing stands in where the source says %s",
+  async (code) => {
+    await find();
+    memory.clear();
+    answer = async () => {
+      throw new PromptdError(code, "no");
+    };
+    await expect(find()).rejects.toMatchObject({ code });
+    await expect(find({ ...KEY, name: "filed" })).rejects.toMatchObject({ code });
+  },
+);
+
+it("what the source says does not exist is no longer known", async () => {
+  await find();
+  memory.clear();
+  answer = async () => {
+    throw new PromptdError("not_found", "gone");
+  };
+  await expect(find()).rejects.toMatchObject({ code: "not_found" });
+  expect(lastKnown.size).toBe(0);
 });

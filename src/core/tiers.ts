@@ -1,11 +1,18 @@
-/** Where answers come from, in order: memory, then what lies behind it. */
+/** Where answers come from, in order: memory, the source, and what is left when that cannot be reached. */
 
-import { PromptdError, throwIfAborted } from "./errors.ts";
-import type { ChangeFeed, MemoryCache, PromptKey, PromptSource } from "./ports.ts";
+import { isUnreachable, PromptdError, throwIfAborted } from "./errors.ts";
+import type {
+  ChangeFeed,
+  FallbackPrompts,
+  LastKnownGood,
+  MemoryCache,
+  PromptKey,
+  PromptSource,
+} from "./ports.ts";
 import type { PromptVersion } from "./prompt.ts";
 
 /** A place that can answer. */
-export type Tier = "memory" | "source";
+export type Tier = "memory" | "source" | "fallback";
 
 /** What a selector led to, and how well that is known. */
 export interface CachedPrompt {
@@ -22,6 +29,8 @@ export interface KeptPrompt extends CachedPrompt {
   refreshAt: number;
   /** The last time that it was asked for again, in vain. */
   stale: boolean;
+  /** What its answers tell: what stood in for the source is not passed off as its answer. */
+  readonly tier: "memory" | "fallback";
 }
 
 export interface Found {
@@ -34,6 +43,9 @@ export interface Found {
 export interface TiersParts {
   memory: MemoryCache;
   source: PromptSource;
+  /** Asked in this order, only when the source cannot be reached. */
+  lastKnownGood: LastKnownGood;
+  fallback: FallbackPrompts;
   feed: ChangeFeed;
   /** How long memory answers before the source is asked again, in milliseconds. */
   freshMs: number;
@@ -49,7 +61,7 @@ const MISSING_MS = 3000;
 /** Things of which it is remembered that they do not exist. */
 const MOST_MISSING = 10_000;
 
-/** After a refresh in vain the next is tried after this time, at most doubled by jitter. */
+/** A source that was not reached is tried again after this time, give or take a tenth. */
 const RETRY_MS = 1000;
 
 /** Reads that were overtaken by a change are done again, so often. */
@@ -66,6 +78,8 @@ export class Tiers {
   readonly #parts: TiersParts;
   readonly #flights = new Map<string, Promise<Found>>();
   readonly #missing = new Map<string, { error: PromptdError; until: number }>();
+  /** Until then the source is not asked for what something else can answer; milliseconds since 1970. */
+  #unreachableUntil = 0;
 
   /** How often all that was kept was lost: what was read before is not kept after. */
   #losses = 0;
@@ -91,7 +105,7 @@ export class Tiers {
     const kept = memory.get(key);
     if (kept === undefined) return undefined;
     if (kept.refreshAt <= now()) this.#refresh(key, kept);
-    return { prompt: kept, tier: "memory", stale: kept.stale || feed.silent };
+    return { prompt: kept, tier: kept.tier, stale: kept.stale || feed.silent };
   }
 
   /** @throws not_found, unavailable; canceled for a caller that is gone */
@@ -114,35 +128,88 @@ export class Tiers {
   }
 
   async #read(key: PromptKey, id: string): Promise<Found> {
-    const { memory, feed, source, now, freshMs } = this.#parts;
-    const { project, name, selector } = key;
+    const { memory, feed, lastKnownGood, now, freshMs } = this.#parts;
     for (let attempt = 1; ; attempt++) {
       const asOf = feed.applied;
       const losses = this.#losses;
       const readAt = now();
-      let version: PromptVersion;
-      try {
-        version = await source.load({ project, actor: ACTOR }, name, selector);
-      } catch (thrown) {
-        const error = PromptdError.from(thrown);
-        if (error.code !== "not_found") throw error;
+      const loaded = await this.#load(key);
+      if (loaded instanceof PromptdError) {
         // A change that came in meanwhile may have made it.
         const stands = feed.applied === asOf && losses === this.#losses;
         if (!stands && attempt < ATTEMPTS) continue;
-        if (stands) this.#rememberMissing(id, error);
-        throw error;
+        if (stands) this.#rememberMissing(id, loaded);
+        lastKnownGood.remove(key);
+        throw loaded;
       }
-      const refreshAt = readAt + this.#jittered(freshMs);
-      const kept: KeptPrompt = { version, asOf, readAt, refreshAt, stale: false };
+      if ("prompt" in loaded) return loaded;
+      const kept: KeptPrompt = {
+        version: loaded,
+        asOf,
+        readAt,
+        refreshAt: readAt + this.#jittered(freshMs),
+        stale: false,
+        tier: "memory",
+      };
       // What was read is ahead of what was heard of; a restore may take it back before it is.
-      if (version.revision > feed.applied) await feed.catchUp().catch(() => {});
-      const ahead = version.revision > feed.applied;
+      if (loaded.revision > feed.applied) await feed.catchUp().catch(() => {});
+      const ahead = loaded.revision > feed.applied;
       // A change came in while the source was asked; it may not be in the answer.
       const overtaken = ahead || losses !== this.#losses || !memory.put(key, kept);
       if (!overtaken || attempt === ATTEMPTS) {
+        lastKnownGood.put(key, kept);
         return { prompt: kept, tier: "source", stale: feed.silent };
       }
     }
+  }
+
+  /** The source's answer, or what stands in for it; not_found as a value. @throws what else it fails with */
+  async #load(key: PromptKey): Promise<PromptVersion | Found | PromptdError> {
+    const { source, feed, now } = this.#parts;
+    const { project, name, selector } = key;
+    // Callers do not wait until they are told again: a source may hang.
+    const doubtful = feed.silent || this.#unreachableUntil > now();
+    const early = doubtful ? this.#standIn(key) : undefined;
+    if (early !== undefined) return early;
+    try {
+      const version = await source.load({ project, actor: ACTOR }, name, selector);
+      this.#unreachableUntil = 0;
+      return version;
+    } catch (thrown) {
+      const error = PromptdError.from(thrown);
+      if (error.code === "not_found") return error;
+      if (!isUnreachable(error)) throw error;
+      this.#unreachableUntil = now() + this.#jittered(RETRY_MS);
+      const standIn = this.#standIn(key);
+      if (standIn === undefined) throw error;
+      return standIn;
+    }
+  }
+
+  /** Kept in memory too, until the source is tried again. What memory has already needs none. */
+  #standIn(key: PromptKey): Found | undefined {
+    const { memory, feed, lastKnownGood, now } = this.#parts;
+    if (memory.get(key) !== undefined) return undefined;
+    const prompt = lastKnownGood.get(key) ?? this.#fallbackPrompt(key);
+    if (prompt === undefined) return undefined;
+    const kept: KeptPrompt = {
+      version: prompt.version,
+      // Of earlier changes it may lack some, which it admits by being stale.
+      asOf: feed.applied,
+      readAt: prompt.readAt,
+      refreshAt: now() + this.#jittered(RETRY_MS),
+      stale: true,
+      tier: "fallback",
+    };
+    memory.put(key, kept);
+    return { prompt: kept, tier: "fallback", stale: true };
+  }
+
+  /** Nobody can say which of a prompt's versions a file is. */
+  #fallbackPrompt({ project, name, selector }: PromptKey) {
+    if ("version" in selector) return undefined;
+    const version = this.#parts.fallback.find(project, name);
+    return version && { version, readAt: version.updatedAt.getTime() };
   }
 
   #rememberMissing(id: string, error: PromptdError): void {

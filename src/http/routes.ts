@@ -4,6 +4,8 @@ import type { IncomingMessage, RequestListener, ServerResponse } from "node:http
 export interface Operations {
   /** False once the process has begun to stop. */
   serving(): boolean;
+  /** Whether answers can be given without what they depend on. */
+  standsAlone(): boolean;
   /** Looks at each thing that answers depend on; a text says what is wrong with it. */
   dependencies(): Promise<Record<string, "ok" | string>>;
   /** All metrics in Prometheus' text format. */
@@ -15,8 +17,8 @@ export const OPERATION_PATHS = ["/healthz", "/readyz", "/metrics"] as const;
 type OperationPath = (typeof OPERATION_PATHS)[number];
 
 /**
- * The routes for operators: `/healthz` (the process lives), `/readyz` (it takes
- * calls; 503 and what is wrong otherwise) and `/metrics`.
+ * The routes for operators: `/healthz` (the process lives), `/readyz` (it can
+ * answer calls, and what is wrong with its dependencies; 503 otherwise) and `/metrics`.
  */
 export function operationRoutes(operations: Operations): RequestListener {
   const routes: Record<OperationPath, (response: ServerResponse) => Promise<void> | void> = {
@@ -24,7 +26,7 @@ export function operationRoutes(operations: Operations): RequestListener {
     "/readyz": async (response) => {
       const dependencies = await operations.dependencies();
       const sound = Object.values(dependencies).every((state) => state === "ok");
-      const ready = sound && operations.serving();
+      const ready = operations.serving() && (sound || operations.standsAlone());
       const status = ready ? "ready" : operations.serving() ? "not ready" : "stopping";
       send(response, ready ? 200 : 503, { status, dependencies });
     },

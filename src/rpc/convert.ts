@@ -38,11 +38,12 @@ import type {
   JsonValue,
   PromptBody,
   PromptInfo,
+  PromptVersion,
   Selector,
   TemplateFormat,
   VersionInfo,
 } from "../core/prompt.ts";
-import { DEFAULT_LABEL } from "../core/prompt.ts";
+import { DEFAULT_LABEL, FALLBACK_VERSION } from "../core/prompt.ts";
 import type { Answer } from "../core/resolver.ts";
 import type { Missing } from "../core/template/compile.ts";
 import type { Tier } from "../core/tiers.ts";
@@ -164,6 +165,7 @@ export function toValue(value: JsonValue): Value {
 export const WIRE_TIERS: Record<Tier, Resolution_Tier> = {
   memory: Resolution_Tier.MEMORY,
   source: Resolution_Tier.SOURCE,
+  fallback: Resolution_Tier.FALLBACK,
 };
 
 /** Without id, tier, staleness and age: those differ per call. */
@@ -171,12 +173,16 @@ export function toResolution({ version, selector, components }: Answer): Resolut
   return create(ResolutionSchema, {
     name: version.name,
     version: version.version,
-    ...("label" in selector
-      ? { label: selector.label, reason: Resolution_Reason.LABEL }
-      : { reason: Resolution_Reason.VERSION }),
+    ...("label" in selector && { label: selector.label }),
+    reason: toReason(version, selector),
     contentHash: version.contentHash,
     components: [...components],
   });
+}
+
+function toReason({ version }: PromptVersion, selector: Selector): Resolution_Reason {
+  if (version === FALLBACK_VERSION) return Resolution_Reason.FALLBACK;
+  return "label" in selector ? Resolution_Reason.LABEL : Resolution_Reason.VERSION;
 }
 
 export function toPrompt({ version }: Answer): Prompt {

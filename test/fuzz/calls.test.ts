@@ -96,6 +96,8 @@ async function runner(database: Database): Promise<(request: Request) => Promise
   const tiers = new Tiers({
     memory,
     source: registry,
+    lastKnownGood: { get: () => undefined, put() {}, remove() {} },
+    fallback: { find: () => undefined },
     feed,
     freshMs: 1000,
     now: Date.now,

@@ -110,8 +110,16 @@ class Replica {
     this.#feed = new Feed(changeTail(this.#database), { pollMs: 3_600_000 });
     const memory = new Memory(64 * 1024);
     const clock = { now: () => this.#now, random: () => 0.5 };
-    const parts = { memory, source: this.#source, feed: this.#feed, freshMs: FRESH_MS, ...clock };
-    this.#resolver = new Resolver(new Tiers(parts), memory, clock.now);
+    const tiers = new Tiers({
+      memory,
+      source: this.#source,
+      lastKnownGood: { get: () => undefined, put() {}, remove() {} },
+      fallback: { find: () => undefined },
+      feed: this.#feed,
+      freshMs: FRESH_MS,
+      ...clock,
+    });
+    this.#resolver = new Resolver(tiers, memory, clock.now);
     await this.#feed.start();
     this.#feed.close();
     this.heard = moment;
