@@ -11,9 +11,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Libsql from "libsql";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { PromptKey } from "../core/ports.ts";
+import type { CachedPrompt, PromptKey } from "../core/cache-ports.ts";
 import type { PromptBody } from "../core/prompt.ts";
-import type { CachedPrompt } from "../core/tiers.ts";
 import { LastKnownFile } from "./last-known-good.ts";
 
 let folder: string;

@@ -2,9 +2,9 @@ import { closeSync, mkdirSync, openSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { deserialize, serialize } from "node:v8";
 import Libsql from "libsql";
-import type { LastKnownGood, LastKnownKeys, PromptKey } from "../core/ports.ts";
+import type { CachedPrompt, LastKnownGood, LastKnownKeys, PromptKey } from "../core/cache-ports.ts";
 import type { PromptBody, PromptVersion } from "../core/prompt.ts";
-import { type CachedPrompt, keyText } from "../core/tiers.ts";
+import { keyText } from "../core/tiers.ts";
 
 /** Prompts by version or label; past it those whose content came longest ago are dropped. */
 const MOST_PROMPTS = 100_000;

@@ -1,7 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import type { PromptKey } from "../core/ports.ts";
+import type { KeptPrompt, PromptKey } from "../core/cache-ports.ts";
 import type { Selector } from "../core/prompt.ts";
-import type { KeptPrompt } from "../core/tiers.ts";
 import { Memory } from "./memory.ts";
 
 let memory: Memory;

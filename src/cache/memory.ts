@@ -1,6 +1,6 @@
 import { LRUCache } from "lru-cache";
-import type { MemoryCache, PromptKey } from "../core/ports.ts";
-import { type CachedPrompt, type KeptPrompt, keyText } from "../core/tiers.ts";
+import type { CachedPrompt, KeptPrompt, MemoryCache, PromptKey } from "../core/cache-ports.ts";
+import { keyText } from "../core/tiers.ts";
 
 /** Prompts of which the last change is remembered one by one. */
 const MOST_CHANGES = 10_000;

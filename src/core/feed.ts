@@ -1,6 +1,6 @@
 /** The change feed: what was changed, in order, told to whatever keeps copies. */
 
-import type { ChangeFeed, ChangeListener, ChangeTail } from "./ports.ts";
+import type { ChangeFeed, ChangeListener, ChangeTail } from "./cache-ports.ts";
 import type { Change } from "./prompt.ts";
 
 /** Changes that are read at once. */

@@ -1,6 +1,7 @@
+import type { ChangeFeed, LastKnownKeys } from "./cache-ports.ts";
 import { isUnreachable } from "./errors.ts";
 import type { Key } from "./keys.ts";
-import type { Caller, ChangeFeed, KeyLookup, LastKnownKeys } from "./ports.ts";
+import type { Caller, KeyLookup } from "./ports.ts";
 
 /** Answers that are remembered; when there are more, all are asked for again. */
 const MOST_REMEMBERED = 10_000;

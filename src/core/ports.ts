@@ -15,7 +15,6 @@ import type {
   Selector,
   VersionInfo,
 } from "./prompt.ts";
-import type { CachedPrompt, KeptPrompt } from "./tiers.ts";
 
 /** Who acts on which tenant, and until when it matters. */
 export interface Caller {
@@ -254,80 +253,3 @@ export type NewKey = Pick<
   Key,
   "id" | "name" | "scopes" | "promptPatterns" | "expiresAt" | "certificateSubject"
 > & { secretHash: string };
-
-/** A prompt of a project, and how it is asked for. */
-export interface PromptKey {
-  project: string;
-  name: string;
-  selector: Selector;
-}
-
-/** What is kept in this process, bounded in bytes. It may drop anything at any time. */
-export interface MemoryCache {
-  get(key: PromptKey): KeptPrompt | undefined;
-  /**
-   * Keeps a prompt, unless `forget` was told of a change that may not be in it.
-   *
-   * @returns whether it may be kept
-   */
-  put(key: PromptKey, prompt: KeptPrompt): boolean;
-  /** Counts what is kept beside a prompt for as long as the prompt is. */
-  weigh(key: PromptKey, prompt: CachedPrompt, bytes: number): void;
-  remove(key: PromptKey): void;
-  /** Drops what is kept of a prompt and was read before this revision. */
-  forget(project: string, name: string, revision: number): void;
-  clear(): void;
-}
-
-/**
- * What the source answered, kept over a restart for when it cannot be reached.
- * Nothing waits for it: it throws nothing, and may drop anything at any time.
- */
-export interface LastKnownGood {
-  get(key: PromptKey): CachedPrompt | undefined;
-  put(key: PromptKey, prompt: CachedPrompt): void;
-  remove(key: PromptKey): void;
-}
-
-/** As LastKnownGood, of keys and projects; by what was asked. */
-export interface LastKnownKeys {
-  get(question: string): unknown;
-  /** @param keyId of the key in the answer, if there is one */
-  put(question: string, answer: unknown, keyId?: string): void;
-  remove(question: string): void;
-  /** Drops every answer that holds this key. */
-  forgetKey(id: string): void;
-  clear(): void;
-}
-
-/** Prompts that the operator has put aside for when nothing else can answer. */
-export interface FallbackPrompts {
-  /** Its version is 0, and no label points at it. */
-  find(project: string, name: string): PromptVersion | undefined;
-}
-
-/** The end of the history, of all projects. */
-export interface ChangeTail {
-  /** The newest change's revision and hash; undefined where there is none. @throws unavailable */
-  newest(): Promise<{ revision: number; hash: string } | undefined>;
-  /** Changes from this revision on, itself included, oldest first. @throws unavailable */
-  from(revision: number, limit: number): Promise<{ change: Change; hash: string }[]>;
-}
-
-export interface ChangeListener {
-  changed(change: Change): void;
-  /** The history is another one now: whatever is kept may be wrong. */
-  lost(): void;
-}
-
-/** What was changed, as this process hears it. */
-export interface ChangeFeed {
-  /** The last revision of which every listener has been told. */
-  readonly applied: number;
-  /** Whether nothing was heard for so long that changes may have been missed. */
-  readonly silent: boolean;
-  /** @returns what ends it */
-  subscribe(listener: ChangeListener): () => void;
-  /** Waits until every change is applied that is committed by now. @throws unavailable */
-  catchUp(): Promise<void>;
-}

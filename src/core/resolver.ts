@@ -1,9 +1,10 @@
+import type { CachedPrompt, MemoryCache, PromptKey, Tier } from "./cache-ports.ts";
 import { type Component, compose } from "./composition.ts";
 import { PromptdError } from "./errors.ts";
-import type { Caller, MemoryCache, PromptKey } from "./ports.ts";
+import type { Caller } from "./ports.ts";
 import type { PromptVersion, Selector } from "./prompt.ts";
 import { type ParsedBody, parseBody } from "./template/template.ts";
-import type { CachedPrompt, Found, Tier, Tiers } from "./tiers.ts";
+import type { Found, Tiers } from "./tiers.ts";
 
 /** What GetPrompt and Compile ask: which version of which prompt. */
 export interface Question {

@@ -1,9 +1,10 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { Memory } from "../cache/memory.ts";
+import type { CachedPrompt, ChangeFeed, ChangeListener, PromptKey } from "./cache-ports.ts";
 import { PromptdError } from "./errors.ts";
-import type { ChangeFeed, ChangeListener, PromptKey, PromptSource } from "./ports.ts";
+import type { PromptSource } from "./ports.ts";
 import type { Change, PromptVersion, Selector } from "./prompt.ts";
-import { type CachedPrompt, keyText, Tiers } from "./tiers.ts";
+import { keyText, Tiers } from "./tiers.ts";
 
 const KEY: PromptKey = { project: "default", name: "p", selector: { label: "production" } };
 

@@ -1,37 +1,18 @@
 /** Where answers come from, in order: memory, the source, and what is left when that cannot be reached. */
 
-import { isUnreachable, PromptdError, throwIfAborted } from "./errors.ts";
 import type {
+  CachedPrompt,
   ChangeFeed,
   FallbackPrompts,
+  KeptPrompt,
   LastKnownGood,
   MemoryCache,
   PromptKey,
-  PromptSource,
-} from "./ports.ts";
+  Tier,
+} from "./cache-ports.ts";
+import { isUnreachable, PromptdError, throwIfAborted } from "./errors.ts";
+import type { PromptSource } from "./ports.ts";
 import type { PromptVersion } from "./prompt.ts";
-
-/** A place that can answer. */
-export type Tier = "memory" | "source" | "fallback";
-
-/** What a selector led to, and how well that is known. */
-export interface CachedPrompt {
-  readonly version: PromptVersion;
-  /** The feed's revision before the source was asked: every change up to there is in it. */
-  readonly asOf: number;
-  /** When the source was asked; milliseconds since 1970. */
-  readonly readAt: number;
-}
-
-/** What memory keeps: a prompt, and when it is to be asked for again. */
-export interface KeptPrompt extends CachedPrompt {
-  /** From then on it is served, and asked for again behind; milliseconds since 1970. */
-  refreshAt: number;
-  /** The last time that it was asked for again, in vain. */
-  stale: boolean;
-  /** What its answers tell: what stood in for the source is not passed off as its answer. */
-  readonly tier: "memory" | "fallback";
-}
 
 export interface Found {
   readonly prompt: CachedPrompt;

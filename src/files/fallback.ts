@@ -2,10 +2,10 @@
 
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
+import type { FallbackPrompts } from "../core/cache-ports.ts";
 import { canonicalBody, contentHash } from "../core/content-hash.ts";
 import { PromptdError } from "../core/errors.ts";
 import { requireValidVersion } from "../core/new-version.ts";
-import type { FallbackPrompts } from "../core/ports.ts";
 import { FALLBACK_VERSION, type PromptVersion } from "../core/prompt.ts";
 import { readPromptFile } from "./prompt-file.ts";
 import { type PassedOver, reasonOf, scanFolder } from "./scan.ts";

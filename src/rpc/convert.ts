@@ -28,6 +28,7 @@ import {
   type CreateVersionRequest,
   MissingVariables,
 } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import type { Tier } from "../core/cache-ports.ts";
 import { PromptdError } from "../core/errors.ts";
 import type {
   Change,
@@ -46,7 +47,6 @@ import type {
 import { DEFAULT_LABEL, FALLBACK_VERSION } from "../core/prompt.ts";
 import type { Answer } from "../core/resolver.ts";
 import type { Missing } from "../core/template/compile.ts";
-import type { Tier } from "../core/tiers.ts";
 import { toGrant } from "./convert-keys.ts";
 import { toLabelChange, toLabelProtection } from "./convert-policy.ts";
 

@@ -1,4 +1,4 @@
-import type { ChangeTail } from "../core/ports.ts";
+import type { ChangeTail } from "../core/cache-ports.ts";
 import { toChange } from "./change-log.ts";
 import type { Database } from "./database.ts";
 
