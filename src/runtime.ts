@@ -131,6 +131,7 @@ async function serveOn(
   const open = await doorIsOpen();
 
   const metrics = createMetrics();
+  metrics.follow(feed);
   const memory = new Memory(settings.memory);
   const tiers = new Tiers({
     memory,
@@ -141,8 +142,9 @@ async function serveOn(
     freshMs: settings.memoryFresh,
     now: Date.now,
     random: Math.random,
+    observer: metrics,
   });
-  const resolver = new Resolver(tiers, memory);
+  const resolver = new Resolver(tiers, memory, Date.now, metrics);
   const limits = new CallLimits({
     concurrent: settings.maxConcurrentCalls,
     queued: settings.maxQueuedCalls,

@@ -100,3 +100,16 @@ export interface ChangeFeed {
   /** Waits until every change is applied that is committed by now. @throws unavailable */
   catchUp(): Promise<void>;
 }
+
+/** Told of answers, for metrics. */
+export interface TierObserver {
+  /** An answer was given, by the last tier that was asked for any part of it. */
+  answered(tier: Tier, stale: boolean): void;
+  /** The source was asked. */
+  read(outcome: ReadOutcome, seconds: number): void;
+}
+
+/** `failed` is a source that was not reached or has a fault. */
+export type ReadOutcome = "found" | "not_found" | "failed";
+
+export const UNOBSERVED: TierObserver = { answered() {}, read() {} };

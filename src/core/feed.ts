@@ -42,8 +42,13 @@ export class Feed implements ChangeFeed {
     return this.#applied;
   }
 
+  /** Since the tail was read last; infinite before the start. */
+  get quietMs(): number {
+    return this.#options.now() - this.#heardAt;
+  }
+
   get silent(): boolean {
-    return this.#options.now() - this.#heardAt > SILENT_MS;
+    return this.quietMs > SILENT_MS;
   }
 
   subscribe(listener: ChangeListener): () => void {

@@ -1,4 +1,11 @@
-import type { CachedPrompt, MemoryCache, PromptKey, Tier } from "./cache-ports.ts";
+import {
+  type CachedPrompt,
+  type MemoryCache,
+  type PromptKey,
+  type Tier,
+  type TierObserver,
+  UNOBSERVED,
+} from "./cache-ports.ts";
 import { type Component, compose } from "./composition.ts";
 import { PromptdError } from "./errors.ts";
 import type { Caller } from "./ports.ts";
@@ -90,16 +97,23 @@ export class Resolver {
   readonly #tiers: Tiers;
   readonly #memory: Pick<MemoryCache, "weigh">;
   readonly #now: () => number;
+  readonly #observer: Pick<TierObserver, "answered">;
   readonly #answers = new WeakMap<CachedPrompt, Answers>();
 
   /**
    * @param memory told what answers weigh that are kept beside a prompt
    * @param now milliseconds since 1970
    */
-  constructor(tiers: Tiers, memory: Pick<MemoryCache, "weigh">, now: () => number = Date.now) {
+  constructor(
+    tiers: Tiers,
+    memory: Pick<MemoryCache, "weigh">,
+    now: () => number = Date.now,
+    observer: Pick<TierObserver, "answered"> = UNOBSERVED,
+  ) {
     this.#tiers = tiers;
     this.#memory = memory;
     this.#now = now;
+    this.#observer = observer;
   }
 
   /** @throws not_found, refused (composition), unavailable */
@@ -163,6 +177,7 @@ export class Resolver {
       if (each.stale) stale = true;
       if (each.prompt.readAt < readAt) readAt = each.prompt.readAt;
     }
+    this.#observer.answered(tier, stale);
     return { answer, tier, stale, ageMs: Math.max(0, this.#now() - readAt) };
   }
 }

@@ -1,14 +1,17 @@
 /** Where answers come from, in order: memory, the source, and what is left when that cannot be reached. */
 
-import type {
-  CachedPrompt,
-  ChangeFeed,
-  FallbackPrompts,
-  KeptPrompt,
-  LastKnownGood,
-  MemoryCache,
-  PromptKey,
-  Tier,
+import {
+  type CachedPrompt,
+  type ChangeFeed,
+  type FallbackPrompts,
+  type KeptPrompt,
+  type LastKnownGood,
+  type MemoryCache,
+  type PromptKey,
+  type ReadOutcome,
+  type Tier,
+  type TierObserver,
+  UNOBSERVED,
 } from "./cache-ports.ts";
 import { isUnreachable, PromptdError, throwIfAborted } from "./errors.ts";
 import type { PromptSource } from "./ports.ts";
@@ -34,6 +37,7 @@ export interface TiersParts {
   now: () => number;
   /** From 0 to 1, for jitter. */
   random: () => number;
+  observer?: Pick<TierObserver, "read">;
 }
 
 /** How long it is remembered that something does not exist. */
@@ -146,18 +150,23 @@ export class Tiers {
 
   /** The source's answer, or what stands in for it; not_found as a value. @throws what else it fails with */
   async #load(key: PromptKey): Promise<PromptVersion | Found | PromptdError> {
-    const { source, feed, now } = this.#parts;
+    const { source, feed, now, observer = UNOBSERVED } = this.#parts;
     const { project, name, selector } = key;
     // Callers do not wait until they are told again: a source may hang.
     const doubtful = feed.silent || this.#unreachableUntil > now();
     const early = doubtful ? this.#standIn(key) : undefined;
     if (early !== undefined) return early;
+    const asked = performance.now();
+    const observe = (outcome: ReadOutcome) =>
+      observer.read(outcome, (performance.now() - asked) / 1000);
     try {
       const version = await source.load({ project, actor: ACTOR }, name, selector);
       this.#unreachableUntil = 0;
+      observe("found");
       return version;
     } catch (thrown) {
       const error = PromptdError.from(thrown);
+      observe(error.code === "not_found" ? "not_found" : "failed");
       if (error.code === "not_found") return error;
       if (!isUnreachable(error)) throw error;
       this.#unreachableUntil = now() + this.#jittered(RETRY_MS);

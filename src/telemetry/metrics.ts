@@ -1,4 +1,4 @@
-import { Counter, collectDefaultMetrics, Histogram, Registry } from "prom-client";
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 
 export interface Metrics {
   /** Counts a call that ended. */
@@ -13,6 +13,12 @@ export interface Metrics {
   refused(call: { rpc: string; transport: string; code: string }): void;
   /** Counts a call that was cut, because it was too slow or all held too much memory. */
   cut(reason: string): void;
+  /** Counts an answer about a prompt. */
+  answered(tier: string, stale: boolean): void;
+  /** Counts a read of the place where prompts live. */
+  read(outcome: string, seconds: number): void;
+  /** Tells how far a change feed has come, whenever metrics are read. */
+  follow(feed: { applied: number; quietMs: number }): void;
   /** All metrics in Prometheus' text format. */
   exposition(): Promise<{ contentType: string; text: string }>;
 }
@@ -33,6 +39,21 @@ export function createMetrics(): Metrics {
     labelNames: ["reason"],
     registers: [registry],
   });
+  const answers = new Counter({
+    name: "promptd_answers_total",
+    help: "Answers about prompts, by the tier that gave them, and whether they may be stale.",
+    labelNames: ["tier", "stale"],
+    registers: [registry],
+  });
+  // Each call counts one, so its labels are not looked up each time.
+  const answered = new Map<string, { fresh: Counter.Internal; stale: Counter.Internal }>();
+  const reads = new Histogram({
+    name: "promptd_source_read_seconds",
+    help: "Time of reads from where prompts live, by outcome: `found`, `not_found`, `failed`.",
+    labelNames: ["outcome"],
+    buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    registers: [registry],
+  });
   const durations = new Histogram({
     name: "promptd_call_duration_seconds",
     help: "Time from a call's decoded request to its answer, by RPC, transport and project.",
@@ -50,6 +71,36 @@ export function createMetrics(): Metrics {
     },
     cut(reason) {
       cut.inc({ reason });
+    },
+    answered(tier, stale) {
+      let counters = answered.get(tier);
+      if (counters === undefined) {
+        const labels = (stale: string) => answers.labels({ tier, stale });
+        counters = { fresh: labels("false"), stale: labels("true") };
+        answered.set(tier, counters);
+      }
+      counters[stale ? "stale" : "fresh"].inc();
+    },
+    read(outcome, seconds) {
+      reads.observe({ outcome }, seconds);
+    },
+    follow(feed) {
+      new Gauge({
+        name: "promptd_feed_revision",
+        help: "The last change that this process has applied.",
+        registers: [registry],
+        collect() {
+          this.set(feed.applied);
+        },
+      });
+      new Gauge({
+        name: "promptd_feed_quiet_seconds",
+        help: "Time since the history was read last; past 5 s answers say that they may be stale.",
+        registers: [registry],
+        collect() {
+          this.set(feed.quietMs / 1000);
+        },
+      });
     },
     async exposition() {
       return { contentType: registry.contentType, text: await registry.metrics() };

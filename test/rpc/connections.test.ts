@@ -140,6 +140,29 @@ describe("the standard services", () => {
     expect((await fetch(`${base}/nope`)).status).toBe(404);
   });
 
+  it("count answers by tier, and tell how the history is followed", async () => {
+    service = await startService();
+    const { prompts, httpPort } = service;
+    await prompts.createVersion({
+      name: "p",
+      template: { case: "text", value: "x" },
+      labels: ["production"],
+    });
+    for (let i = 0; i < 3; i++) await prompts.getPrompt({ name: "p" });
+    await prompts.getPrompt({ name: "nope" }).catch(() => {});
+    const metrics = await (await fetch(`http://127.0.0.1:${httpPort}/metrics`)).text();
+    for (const line of [
+      'promptd_answers_total{tier="source",stale="false"} 1',
+      'promptd_answers_total{tier="memory",stale="false"} 2',
+      'promptd_source_read_seconds_count{outcome="found"} 1',
+      'promptd_source_read_seconds_count{outcome="not_found"} 1',
+      "promptd_feed_revision 1",
+    ]) {
+      expect(metrics).toContain(line);
+    }
+    expect(Number(/^promptd_feed_quiet_seconds (\S+)$/m.exec(metrics)?.[1])).toBeLessThan(60);
+  });
+
   it("count calls by project, and by none that a caller made up", async () => {
     service = await startService();
     const headers = { "x-promptd-project": "made-up" };
