@@ -5,11 +5,7 @@ import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { KeyService, Scope } from "../../gen/promptd/v1/key_service_pb.ts";
-import {
-  createDatabase,
-  postgresUrl,
-  SKIPPED_WITHOUT_POSTGRES,
-} from "../support/postgres-databases.ts";
+import { sharedDatabases } from "../support/postgres-databases.ts";
 import { type ServiceProcess, spawnService } from "../support/process.ts";
 
 let dataDir: string;
@@ -20,18 +16,7 @@ beforeEach(async () => {
 
 afterEach(() => rm(dataDir, { recursive: true, force: true }));
 
-describe.each([
-  {
-    database: "one SQLite file",
-    skip: false,
-    url: async () => `sqlite:${join(dataDir, "promptd.db")}`,
-  },
-  {
-    database: `one PostgreSQL database${postgresUrl === undefined ? SKIPPED_WITHOUT_POSTGRES : ""}`,
-    skip: postgresUrl === undefined,
-    url: createDatabase,
-  },
-])("two replicas on $database", ({ skip, url }) => {
+describe.each(sharedDatabases(() => dataDir))("two replicas on $database", ({ skip, url }) => {
   it.skipIf(skip)("refuse a key soon after one of them has revoked it", async () => {
     const env = { PROMPTD_DATABASE_URL: await url() };
     const [first, second] = await Promise.all([spawnService(env), spawnService(env)]);

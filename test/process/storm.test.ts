@@ -4,11 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Change } from "../../gen/promptd/v1/change_service_pb.ts";
 import type { VersionInfo } from "../../gen/promptd/v1/prompt_pb.ts";
-import {
-  createDatabase,
-  postgresUrl,
-  SKIPPED_WITHOUT_POSTGRES,
-} from "../support/postgres-databases.ts";
+import { sharedDatabases } from "../support/postgres-databases.ts";
 import { type ServiceProcess, spawnService } from "../support/process.ts";
 
 const NAME = "storm";
@@ -29,18 +25,7 @@ afterEach(async () => {
   await rm(dataDir, { recursive: true, force: true });
 });
 
-describe.each([
-  {
-    database: "one SQLite file",
-    skip: false,
-    url: async () => `sqlite:${join(dataDir, "promptd.db")}`,
-  },
-  {
-    database: `one PostgreSQL database${postgresUrl === undefined ? SKIPPED_WITHOUT_POSTGRES : ""}`,
-    skip: postgresUrl === undefined,
-    url: createDatabase,
-  },
-])("two processes on $database", ({ skip, url }) => {
+describe.each(sharedDatabases(() => dataDir))("two processes on $database", ({ skip, url }) => {
   async function startTwo(): Promise<[ServiceProcess, ServiceProcess]> {
     const env = { PROMPTD_DATABASE_URL: await url() };
     const pair = await Promise.all([spawnService(env), spawnService(env)]);

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { join } from "node:path";
 import pg from "pg";
 import { inject } from "vitest";
 
@@ -26,4 +27,21 @@ export async function createDatabase(server = postgresUrl): Promise<string> {
   const url = new URL(server);
   url.pathname = `/${name}`;
   return url.href;
+}
+
+/** Rows for suites about processes that share a database: `skip` is for the test, whose name tells why. */
+export function sharedDatabases(folder: () => string) {
+  const skipped = postgresUrl === undefined ? SKIPPED_WITHOUT_POSTGRES : "";
+  return [
+    {
+      database: "one SQLite file",
+      skip: false,
+      url: async () => `sqlite:${join(folder(), "promptd.db")}`,
+    },
+    {
+      database: `one PostgreSQL database${skipped}`,
+      skip: postgresUrl === undefined,
+      url: createDatabase,
+    },
+  ];
 }
