@@ -29,6 +29,9 @@ export interface Arrival {
   readonly signal: AbortSignal;
 }
 
+/** For an arrival whose caller is not waited with. */
+export const NEVER_ABORTED = new AbortController().signal;
+
 /** Told of calls, for metrics. */
 export interface CallObserver {
   ended(call: {
@@ -160,14 +163,16 @@ export class Calls {
     }
   }
 
-  /** Whether a caller would be let in, for a transport that reads a request before it is a call. */
-  async admits({ header, certificate }: Arrival): Promise<boolean> {
+  /**
+   * Why a caller is not let in, for a transport that reads a request before it is
+   * a call: what was left unread must fail with this, whatever has changed by then.
+   */
+  async refusalOf(arrival: Arrival): Promise<CallFailure | undefined> {
     try {
-      const credential = credentialOf(header) ?? certificateCredential(certificate);
-      await this.#gate.admit(credential, projectOf(header));
-      return true;
-    } catch {
-      return false;
+      await this.#admitted(arrival);
+      return undefined;
+    } catch (thrown) {
+      return new CallFailure(PromptdError.from(thrown));
     }
   }
 
@@ -180,11 +185,15 @@ export class Calls {
     }
   }
 
-  async #caller(arrival: Arrival, origin: string | undefined): Promise<Caller> {
+  async #admitted(arrival: Arrival) {
     const { header } = arrival;
     // A key in the headers wins, also a wrong one.
     const credential = credentialOf(header) ?? certificateCredential(arrival.certificate);
-    const admitted = await this.#gate.admit(credential, projectOf(header));
+    return this.#gate.admit(credential, projectOf(header));
+  }
+
+  async #caller(arrival: Arrival, origin: string | undefined): Promise<Caller> {
+    const admitted = await this.#admitted(arrival);
     this.#limits.spend(admitted.actor);
     return {
       ...admitted,

@@ -18,7 +18,7 @@ import {
 } from "@connectrpc/connect-node";
 import { PromptdError } from "../core/errors.ts";
 import { CallFailure, type Calls, DEADLINE_PASSED } from "./calls.ts";
-import { HttpArrival } from "./http-arrival.ts";
+import { HttpArrival, pathOf } from "./http-arrival.ts";
 import type { OpenCall, OpenCalls } from "./open-calls.ts";
 import { requestLimit, responseMessage, type Served, type ServedMethod } from "./served.ts";
 import { toConnectError } from "./status.ts";
@@ -84,19 +84,19 @@ export function connectListener(
       response.writeHead(415).end();
       return;
     }
-    if (isCall && !(await calls.admits(new HttpArrival(request, () => NEVER)))) empty(request);
+    const refusal = isCall ? await calls.refusalOf(new HttpArrival(request)) : undefined;
+    if (refusal !== undefined) empty(request, refusal);
     listener(request, response);
   };
 }
-
-const NEVER = new AbortController().signal;
 
 /**
  * Of a caller who is not let in nothing is decoded: an empty message takes the
  * place of what it sent, and the call, where it is refused, answers in the
  * caller's own protocol.
  */
-function empty(request: IncomingMessage): void {
+function empty(request: IncomingMessage, refusal: CallFailure): void {
+  REFUSALS.set(request, refusal);
   const type = request.headers["content-type"] ?? "";
   delete request.headers["content-encoding"];
   delete request.headers["content-length"];
@@ -120,7 +120,12 @@ function addRoutes(
       unread.read(incoming);
       try {
         const arrival = new HttpArrival(incoming, () => signalOf(context));
-        const response = await calls.run(method, "connect", () => request, arrival);
+        const read = () => {
+          const refusal = REFUSALS.get(incoming);
+          if (refusal !== undefined) throw refusal;
+          return request;
+        };
+        const response = await calls.run(method, "connect", read, arrival);
         const open = OPEN_CALLS.get(incoming);
         if (open && response instanceof Uint8Array) openCalls.hold(open, response.byteLength);
         return responseMessage(desc, response);
@@ -176,6 +181,9 @@ function withoutQuotes(message: string): string {
   return known.exec(message)?.[0] ?? "cannot decode the request from JSON";
 }
 
+/** Of requests that were not read. */
+const REFUSALS = new WeakMap<IncomingMessage, CallFailure>();
+
 const OPEN_CALLS = new WeakMap<IncomingMessage, OpenCall>();
 
 /** Of a request that came through `connectListener`, for what answers as its fallback. */
@@ -224,7 +232,7 @@ class UnreadCalls {
 
   /** @returns whether it is a call */
   watch(request: IncomingMessage, response: ServerResponse): boolean {
-    const method = this.#methods.get(request.url?.split("?", 1)[0] ?? "");
+    const method = this.#methods.get(pathOf(request));
     if (method === undefined) return false;
     response.once("finish", () => {
       if (response.statusCode < 400 || this.#read.has(request)) return;

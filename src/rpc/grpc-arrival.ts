@@ -3,7 +3,7 @@ import type { PeerCertificate } from "node:tls";
 import type { Metadata } from "@grpc/grpc-js";
 import { LRUCache } from "lru-cache";
 import { PromptdError } from "../core/errors.ts";
-import { type Arrival, DEADLINE_PASSED, originOf } from "./calls.ts";
+import { type Arrival, DEADLINE_PASSED, NEVER_ABORTED, originOf } from "./calls.ts";
 
 /** What grpc-js tells of a call beside its message. */
 interface IncomingCall {
@@ -25,7 +25,7 @@ export class GrpcArrival implements Arrival {
   readonly #newSignal: () => AbortSignal;
   #signal: AbortSignal | undefined;
 
-  constructor(call: IncomingCall, newSignal: () => AbortSignal) {
+  constructor(call: IncomingCall, newSignal: () => AbortSignal = () => NEVER_ABORTED) {
     this.#call = call;
     this.#newSignal = newSignal;
   }

@@ -1,7 +1,7 @@
 import type { X509Certificate } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { TLSSocket } from "node:tls";
-import { type Arrival, originOf } from "./calls.ts";
+import { type Arrival, NEVER_ABORTED, originOf } from "./calls.ts";
 
 /** A call over HTTP/1.1. Reads things out, and makes an abort signal, only where they are looked at. */
 export class HttpArrival implements Arrival {
@@ -9,7 +9,7 @@ export class HttpArrival implements Arrival {
   readonly #newSignal: () => AbortSignal;
   #signal: AbortSignal | undefined;
 
-  constructor(request: IncomingMessage, newSignal: () => AbortSignal) {
+  constructor(request: IncomingMessage, newSignal: () => AbortSignal = () => NEVER_ABORTED) {
     this.#request = request;
     this.#newSignal = newSignal;
   }
@@ -33,4 +33,9 @@ export class HttpArrival implements Arrival {
     this.#signal ??= this.#newSignal();
     return this.#signal;
   }
+}
+
+/** The path of a request, without its query. */
+export function pathOf({ url = "" }: IncomingMessage): string {
+  return url.split("?", 1)[0] ?? "";
 }

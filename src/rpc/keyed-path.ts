@@ -1,19 +1,17 @@
 import type { RequestListener } from "node:http";
 import { CallFailure, type Calls } from "./calls.ts";
-import { HttpArrival } from "./http-arrival.ts";
+import { HttpArrival, pathOf } from "./http-arrival.ts";
 import { requireOperator } from "./permissions.ts";
 import { toHttp } from "./status.ts";
-
-const NEVER = new AbortController().signal;
 
 /** Lets only those through to one path who may see what is about the whole service. */
 export function keyedPath(path: string, listener: RequestListener, calls: Calls): RequestListener {
   return (request, response) => {
-    if (request.url?.split("?", 1)[0] !== path) {
+    if (pathOf(request) !== path) {
       listener(request, response);
       return;
     }
-    calls.admit(new HttpArrival(request, () => NEVER), requireOperator).then(
+    calls.admit(new HttpArrival(request), requireOperator).then(
       () => listener(request, response),
       (thrown: unknown) => {
         if (!(thrown instanceof CallFailure)) throw thrown;

@@ -21,8 +21,6 @@ export function reflectionService(served: readonly Served[]): ReflectionService 
   return new ReflectionService(packageDefinition(served));
 }
 
-const NEVER = new AbortController().signal;
-
 /** Lets only those ask for the contract who have a key. */
 export function keyedReflection(calls: Calls): ServerInterceptor {
   return (method, call) => {
@@ -34,7 +32,7 @@ export function keyedReflection(calls: Calls): ServerInterceptor {
           getPeer: () => call.getPeer(),
           getAuthContext: () => call.getAuthContext(),
         };
-        calls.admit(new GrpcArrival(incoming, () => NEVER)).then(
+        calls.admit(new GrpcArrival(incoming)).then(
           () => proceed(metadata),
           (thrown: unknown) => call.sendStatus(serviceError(thrown)),
         );

@@ -91,7 +91,8 @@ async function answer(
     return;
   }
   // Of a caller who is not let in nothing is read.
-  const reads = route.takesBody === true && (await calls.admits(arrival));
+  const refusal = route.takesBody ? await calls.refusalOf(arrival) : undefined;
+  const reads = route.takesBody && refusal === undefined;
   const body = reads ? await readBody(request) : { json: undefined };
   if ("refusal" in body) {
     calls.refused(route, "langfuse", `HTTP ${body.status}`);
@@ -103,7 +104,10 @@ async function answer(
     route,
     "langfuse",
     arrival,
-    () => named,
+    () => {
+      if (refusal !== undefined) throw refusal;
+      return named;
+    },
     (_, caller) => route.run(caller, { query, body: body.json }),
   );
   const { status, json, etag } = reply;
