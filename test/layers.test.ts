@@ -9,6 +9,7 @@ const FORBIDDEN: [folder: string, imported: string][] = [
   ["src/core", "kysely"],
   ["src/core", "ioredis"],
   ["src/core", "langfuse"],
+  ["src/core", "@bufbuild/protobuf"],
   ["src/core", "../../gen/promptd/v1/prompt_pb.ts"],
   ["src/core", "../store/registry.ts"],
   ["src/core", "../rpc/convert.ts"],

@@ -39,10 +39,15 @@ function templateText({ prompt }: GetPromptResponse): string {
   );
 }
 
+const FORMATS: Partial<Record<TemplateFormat, string>> = {
+  [TemplateFormat.FSTRING]: "fstring",
+  [TemplateFormat.JINJA]: "jinja",
+};
+
 function origin({ prompt, resolution }: GetPromptResponse): string {
   if (prompt === undefined) return "";
   const labels = prompt.labels.length > 0 ? ` (${prompt.labels.join(", ")})` : "";
-  const format = prompt.format === TemplateFormat.FSTRING ? "fstring" : "mustache";
+  const format = FORMATS[prompt.format] ?? "mustache";
   const hash = resolution?.contentHash.slice(0, 12);
   return `${prompt.name} version ${prompt.version}${labels}, ${format}, revision ${prompt.revision}, content ${hash}`;
 }

@@ -11,7 +11,8 @@ export type JsonValue =
   | JsonValue[]
   | { [key: string]: JsonValue };
 
-export type TemplateFormat = "mustache" | "fstring";
+/** `jinja` is for fallback files only. */
+export type TemplateFormat = "mustache" | "fstring" | "jinja";
 
 export interface ChatMessage {
   role: string;

@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { canonicalBody, contentHash } from "../core/content-hash.ts";
 import { readFallbackFolder } from "./fallback.ts";
 import type { PassedOver } from "./scan.ts";
 
@@ -44,6 +45,27 @@ it("passes over files that are broken or break a limit, and tells why", async ()
   const prompts = await read();
   expect(prompts.find("default", "good")).toBeDefined();
   expect(refused.map(({ path }) => path).sort()).toEqual(["a b\u0007.md", "broken.json"]);
+});
+
+it("takes jinja, which no other folder does", async () => {
+  writeFileSync(
+    join(folder, "greeting.j2"),
+    "---\nconfig: {a: 1}\n---\n{% if x %}{{ x }}{% endif %}",
+  );
+  writeFileSync(join(folder, "broken.j2"), "{% if x %}");
+  writeFileSync(join(folder, "greeting.md"), "the same prompt");
+  const version = (await read()).find("default", "greeting");
+  const body = {
+    type: "text",
+    format: "jinja",
+    template: "{% if x %}{{ x }}{% endif %}",
+    config: { a: 1 },
+  } as const;
+  expect(version).toMatchObject({ body, contentHash: contentHash(canonicalBody(body)) });
+  expect(refused).toEqual([
+    { path: "greeting.md", why: "greeting.j2 is a file of the same prompt; keep one of them" },
+    { path: "broken.j2", why: "text: not a jinja template: it ends inside of a tag" },
+  ]);
 });
 
 it("is not read where there is no folder", async () => {

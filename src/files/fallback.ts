@@ -7,8 +7,11 @@ import { canonicalBody, contentHash } from "../core/content-hash.ts";
 import { PromptdError } from "../core/errors.ts";
 import { requireValidVersion } from "../core/new-version.ts";
 import { FALLBACK_VERSION, type PromptVersion } from "../core/prompt.ts";
-import { readPromptFile } from "./prompt-file.ts";
+import { loadJinja } from "../core/template/template.ts";
+import { readJinja } from "./jinja-format.ts";
+import { ENDINGS, JINJA_ENDING, type PromptFile, readPromptFile } from "./prompt-file.ts";
 import { type PassedOver, reasonOf, scanFolder } from "./scan.ts";
+import { decodeUtf8 } from "./text.ts";
 
 /** In the place of who created the version. */
 const AUTHOR = "promptd";
@@ -25,8 +28,9 @@ export async function readFallbackFolder(
   ofProject: string,
   onRefused: (file: PassedOver) => void,
 ): Promise<FallbackPrompts> {
-  const { files, refused } = await scanFolder(dir);
+  const { files, refused } = await scanFolder(dir, [...ENDINGS, JINJA_ENDING]);
   refused.forEach(onRefused);
+  if (files.some(({ path }) => path.endsWith(JINJA_ENDING))) await loadJinja();
   const prompts = new Map<string, PromptVersion>();
   for (const { path, name } of files) {
     try {
@@ -45,7 +49,12 @@ export async function readFallbackFolder(
 async function readVersion(dir: string, path: string): Promise<PromptVersion> {
   const file = join(dir, path);
   const { mtime } = await stat(file);
-  const { name, body, tags = [], commitMessage = "" } = readPromptFile(path, await readFile(file));
+  const {
+    name,
+    body,
+    tags = [],
+    commitMessage = "",
+  } = readFallbackFile(path, await readFile(file));
   requireValidVersion({ name, body, labels: [], tags, commitMessage });
   return {
     name,
@@ -61,4 +70,10 @@ async function readVersion(dir: string, path: string): Promise<PromptVersion> {
     author: AUTHOR,
     createdAt: mtime,
   };
+}
+
+/** @throws invalid */
+function readFallbackFile(path: string, bytes: Uint8Array): PromptFile {
+  if (!path.endsWith(JINJA_ENDING)) return readPromptFile(path, bytes);
+  return { name: path.slice(0, -JINJA_ENDING.length), ...readJinja(decodeUtf8(bytes)) };
 }

@@ -69,6 +69,7 @@ describe("scanFolder", () => {
       "a/z.md": "",
       "a.prompt": "",
       "a/notes.yaml": "",
+      "b.j2": "",
       ".git/c.md": "",
       ".hidden.md": "",
       "big.md": new Uint8Array(MAX_FILE_BYTES + 1),
@@ -91,6 +92,7 @@ describe("scanFolder", () => {
     ]);
     expect(refused).toEqual([
       { path: "a/z.txt", why: "a/z.md is a file of the same prompt; keep one of them" },
+      { path: "b.j2", why: expect.stringContaining("are for the fallback folder") },
       { path: "big.md", why: "has 2097153 bytes, expected at most 2097152" },
       { path: "broken.md", why: "cannot be read: it does not exist" },
     ]);

@@ -181,5 +181,6 @@ describe("readPromptFile", () => {
       "expected a file that ends in .md, .txt, .prompt, .json",
     );
     expect(() => read("folder/.md", "")).toThrow("expected a file that ends in");
+    expect(() => read("a.j2", "")).toThrow("(.j2) are for the fallback folder");
   });
 });

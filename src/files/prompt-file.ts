@@ -49,14 +49,15 @@ const FORMATS: ReadonlyMap<string, Format> = new Map([
 /** The endings of prompt files: `.md`, `.txt`, `.prompt`, `.json`. */
 export const ENDINGS: readonly string[] = [...FORMATS.keys()];
 
-/** The ending of a path, with its dot; undefined where it is not a prompt file's. */
-export function promptEnding(path: string): string | undefined {
-  const ending = extname(path);
-  return FORMATS.has(ending) ? ending : undefined;
-}
+/** The ending of files that answer from the fallback folder alone. */
+export const JINJA_ENDING = ".j2";
+
+/** Why such a file is not taken elsewhere. */
+export const JINJA_ELSEWHERE =
+  "jinja templates (.j2) are for the fallback folder, PROMPTD_FALLBACK_DIR; the registry takes mustache and fstring";
 
 /**
- * Reads a prompt file. Its ending decides the format, the rest of its path is
+ * Reads a prompt file that a registry can hold. Its ending decides the format, the rest of its path is
  * the name.
  *
  * @param path relative to the folder of prompts, with `/` between folders
@@ -65,6 +66,7 @@ export function promptEnding(path: string): string | undefined {
 export function readPromptFile(path: string, bytes: Uint8Array): PromptFile {
   const ending = extname(path);
   const format = FORMATS.get(ending);
+  if (ending === JINJA_ENDING) throw new PromptdError("invalid", JINJA_ELSEWHERE);
   if (format === undefined) {
     throw new PromptdError("invalid", `expected a file that ends in ${ENDINGS.join(", ")}`);
   }

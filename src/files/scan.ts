@@ -4,7 +4,7 @@ import { readdir, realpath, stat } from "node:fs/promises";
 import { join, sep } from "node:path";
 import { extname } from "node:path/posix";
 import { PromptdError } from "../core/errors.ts";
-import { ENDINGS, promptEnding } from "./prompt-file.ts";
+import { ENDINGS, JINJA_ELSEWHERE, JINJA_ENDING } from "./prompt-file.ts";
 
 /** A file larger than this is no prompt: a template has at most 1 MiB. */
 export const MAX_FILE_BYTES = 2 * 1024 * 1024;
@@ -34,15 +34,19 @@ export interface PassedOver {
  * are passed over silently. A link is followed to a file of the same folder
  * only, so that nothing from elsewhere is read.
  *
+ * @param endings of prompt files, with their dots
  * @throws invalid where the folder cannot be read
  */
-export async function scanFolder(dir: string): Promise<FolderScan> {
+export async function scanFolder(
+  dir: string,
+  endings: readonly string[] = ENDINGS,
+): Promise<FolderScan> {
   const root = await realFolder(dir);
   const scan: FolderScan = { files: [], refused: [], ignored: [] };
   const pathOf = new Map<string, string>();
   const paths = await pathsBelow(root, "", scan.refused);
   for (const path of paths.sort()) {
-    const { refused, ignored } = await judge(root, path);
+    const { refused, ignored } = await judge(root, path, endings);
     if (refused !== undefined) scan.refused.push({ path, why: refused });
     if (ignored !== undefined) scan.ignored.push({ path, why: ignored });
     if (refused !== undefined || ignored !== undefined) continue;
@@ -112,14 +116,20 @@ function isInside(root: string, path: string): boolean {
 }
 
 /** Why a file is not taken; neither for a prompt file that is fine so far. */
-async function judge(root: string, path: string): Promise<{ refused?: string; ignored?: string }> {
-  const isPrompt = promptEnding(path) !== undefined;
+async function judge(
+  root: string,
+  path: string,
+  endings: readonly string[],
+): Promise<{ refused?: string; ignored?: string }> {
+  const ending = extname(path);
+  const isPrompt = endings.includes(ending);
   try {
     const target = await realpath(join(root, path));
     if (!isInside(root, target)) return { ignored: "a link that leads out of the folder" };
     const stats = await stat(target);
     if (stats.isDirectory()) return { ignored: "a link to a folder" };
-    if (!isPrompt) return { ignored: `its name does not end in ${ENDINGS.join(", ")}` };
+    if (!isPrompt && ending === JINJA_ENDING) return { refused: JINJA_ELSEWHERE };
+    if (!isPrompt) return { ignored: `its name does not end in ${endings.join(", ")}` };
     if (!stats.isFile()) return { ignored: "not a regular file" };
     if (stats.size <= MAX_FILE_BYTES) return {};
     return { refused: `has ${stats.size} bytes, expected at most ${MAX_FILE_BYTES}` };

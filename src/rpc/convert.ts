@@ -103,6 +103,10 @@ function fromFormat(format: TemplateFormatMessage): TemplateFormat {
       return "mustache";
     case TemplateFormatMessage.FSTRING:
       return "fstring";
+    case TemplateFormatMessage.JINJA: {
+      const description = "JINJA is for fallback files only: expected MUSTACHE or FSTRING";
+      throw PromptdError.invalid({ field: "format", description });
+    }
     default:
       throw PromptdError.invalid({ field: "format", description: "expected MUSTACHE or FSTRING" });
   }
@@ -205,7 +209,7 @@ export function toBodyFields(body: PromptBody) {
     body.type === "text"
       ? ({ case: "text", value: body.template } as const)
       : ({ case: "chat", value: toChatTemplate(body.template) } as const);
-  return { template, format: toFormat(body.format), config: toValue(body.config) };
+  return { template, format: WIRE_FORMATS[body.format], config: toValue(body.config) };
 }
 
 function toChatTemplate(items: readonly ChatItem[]): ChatTemplate {
@@ -226,7 +230,7 @@ export function toVersionInfo(version: VersionInfo): VersionInfoMessage {
     author: version.author,
     createTime: toTimestamp(version.createdAt),
     contentHash: version.contentHash,
-    format: toFormat(version.format),
+    format: WIRE_FORMATS[version.format],
   });
 }
 
@@ -247,9 +251,11 @@ export function toPromptType(type: DomainPromptType): PromptType {
   return type === "text" ? PromptType.TEXT : PromptType.CHAT;
 }
 
-function toFormat(format: TemplateFormat): TemplateFormatMessage {
-  return format === "mustache" ? TemplateFormatMessage.MUSTACHE : TemplateFormatMessage.FSTRING;
-}
+const WIRE_FORMATS: Record<TemplateFormat, TemplateFormatMessage> = {
+  mustache: TemplateFormatMessage.MUSTACHE,
+  fstring: TemplateFormatMessage.FSTRING,
+  jinja: TemplateFormatMessage.JINJA,
+};
 
 export const WIRE_KINDS: Record<ChangeKind, Change_Kind> = {
   version_created: Change_Kind.VERSION_CREATED,

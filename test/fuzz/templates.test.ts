@@ -1,16 +1,16 @@
 import fc from "fast-check";
-import { describe, expect } from "vitest";
+import { beforeAll, describe, expect } from "vitest";
 import { type CompositionRoot, compose, MAX_COMPONENTS } from "../../src/core/composition.ts";
 import { PromptdError } from "../../src/core/errors.ts";
 import { requireValidVersion } from "../../src/core/new-version.ts";
 import type { JsonValue, PromptBody } from "../../src/core/prompt.ts";
 import { type CompileInput, compile, MAX_OUTPUT_BYTES } from "../../src/core/template/compile.ts";
-import { parseBody } from "../../src/core/template/template.ts";
+import { loadJinja, parseBody } from "../../src/core/template/template.ts";
 import { fuzz } from "./fuzz.ts";
 import { unlessRefused } from "./refusals.ts";
 import { text } from "./texts.ts";
 
-const format = fc.constantFrom("mustache" as const, "fstring" as const);
+const format = fc.constantFrom("mustache" as const, "fstring" as const, "jinja" as const);
 
 const item = fc.oneof(
   fc.record({ type: fc.constant("chatmessage" as const), role: text, content: text }),
@@ -57,6 +57,8 @@ const input: fc.Arbitrary<CompileInput> = fc.record({
   ),
   missing: fc.constantFrom("strict" as const, "keep" as const, "empty" as const),
 });
+
+beforeAll(loadJinja);
 
 describe("templates", () => {
   fuzz("templates", fc.record({ body, input, value: text }), async (generated) => {

@@ -6,6 +6,8 @@ import fc from "fast-check";
 const PIECES = [
   ..."{}@|<>/\\\"'`$&#^.-_:=!?* \n\r\t\u0000\u001b\u007f\u0085",
   ...["{{", "}}", "{{{", "}}}", "{{x}}", "{x}", "{{ user.name }}", "{{#s}}", "{{/s}}", "{{>p}}"],
+  ...["{% for x in a %}", "{% endfor %}", "{% if x %}", "{% endif %}", "{% set x = a %}"],
+  ...["{{ a.b[0] | join('-') }}", "{{ x | default('') }}", "{{ range(x) }}", "{%-", "{#", "#}"],
   ...['{{role "user"}}\n', '\n{{role "system"}}\r\n', '{{placeholder "h"}}\n', "---\n", "\n---\n"],
   ...["@@@", "@@@langfusePrompt:", "name=p|version=1", "|label=production@@@"],
   ...["@@@langfusePrompt:name=p|version=1@@@", "@@@langfusePrompt:name=q|label=latest@@@"],

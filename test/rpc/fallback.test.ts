@@ -6,7 +6,12 @@ import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { KeyService, Scope } from "../../gen/promptd/v1/key_service_pb.ts";
-import { Resolution_Reason, Resolution_Tier } from "../../gen/promptd/v1/prompt_pb.ts";
+import {
+  Resolution_Reason,
+  Resolution_Tier,
+  TemplateFormat,
+} from "../../gen/promptd/v1/prompt_pb.ts";
+import { MissingVariables } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import { newSecret } from "../../src/core/keys.ts";
 import {
   createDatabase,
@@ -28,6 +33,10 @@ beforeEach(async ({ skip }) => {
   await mkdir(join(folder, "files"));
   await writeFile(join(folder, "files", "filed.md"), "from a file, {{name}}");
   await writeFile(join(folder, "files", "broken.json"), "{");
+  await writeFile(
+    join(folder, "files", "jinja.j2"),
+    "{% for n in names %}{{ n }}, {% endfor %}hi\n",
+  );
   env = {
     PROMPTD_DATABASE_URL: await createDatabase(server.url),
     PROMPTD_DATA_DIR: join(folder, "data"),
@@ -183,6 +192,39 @@ describe.skipIf(postgresUrl === undefined)(
       await vi.waitFor(async () => {
         expect(await codeOf(prompts.getPrompt({ name: "filed" }))).toBe("NotFound");
       }, 10_000);
+    });
+
+    it("a jinja file is answered as it is written, and compiled", async () => {
+      const first = await restarted();
+      await first.prompts.listPrompts({});
+      const jinja = { name: "p", ...text("x"), format: TemplateFormat.JINJA };
+      const created = ConnectError.from(await first.prompts.createVersion(jinja).catch((e) => e));
+      expect(created.message).toContain("JINJA is for fallback files only");
+      expect(Code[created.code]).toBe("InvalidArgument");
+      await server?.crash();
+      const { prompts, httpPort } = await restarted();
+      const { prompt, resolution } = await prompts.getPrompt({ name: "jinja" });
+      expect(prompt).toMatchObject({
+        template: { case: "text", value: "{% for n in names %}{{ n }}, {% endfor %}hi\n" },
+        format: TemplateFormat.JINJA,
+      });
+      expect(resolution?.reason).toBe(Resolution_Reason.FALLBACK);
+      const variables = { names: ["Ada", "{{ n }}"] };
+      const { output } = await prompts.compile({ name: "jinja", variables });
+      expect(output.value).toBe("Ada, {{ n }}, hi");
+      const { KEEP, EMPTY } = MissingVariables;
+      const without = await prompts.compile({ name: "jinja", missingVariables: EMPTY });
+      expect(without.output.value).toBe("hi");
+      for (const refused of [{}, { variables, missingVariables: KEEP }]) {
+        expect(await codeOf(prompts.compile({ name: "jinja", ...refused }))).toBe(
+          "InvalidArgument",
+        );
+      }
+      const misfit = prompts.compile({ name: "jinja", variables: { names: 1 } });
+      expect(await codeOf(misfit)).toBe("FailedPrecondition");
+      const url = `http://127.0.0.1:${httpPort}/api/public/v2/prompts`;
+      expect((await fetch(`${url}/filed`)).status).toBe(200);
+      expect((await fetch(`${url}/jinja`)).status).toBe(503);
     });
 
     it("it does not start where nothing is known", async () => {

@@ -27,23 +27,29 @@ export interface CompileInput {
 export type Compiled = { type: "text"; text: string } | { type: "chat"; messages: ChatMessage[] };
 
 /**
- * Fills a template. A string goes in as it is, any other value as RFC 8785 JSON,
- * and a placeholder's messages as they are. What went in is never parsed: braces
+ * Fills a template. A string goes in as it is, any other value as RFC 8785 JSON
+ * (as jinja prints it, there), and a placeholder's messages as they are. What went in is never parsed: braces
  * in a value are text.
  *
  * The caller has seen to it that values hold no NaN, no infinity and no lone
  * surrogate, and are not nested without bound.
  *
  * @throws invalid naming all variables, placeholders and sections that the
- * policy does not let pass (a placeholder cannot be kept), and for more than
- * MAX_OUTPUT_BYTES of output
+ * policy does not let pass (a placeholder cannot be kept, nor a tag of jinja), and
+ * for more than MAX_OUTPUT_BYTES of output; refused where a jinja template cannot
+ * be run with these values
  */
 export function compile(parsed: ParsedBody, input: CompileInput): Compiled {
+  const output = new OutputMeter();
+  if (parsed.type === "jinja") {
+    const values = givenOf(parsed.template.names, input.variables);
+    requireNothingMissing(parsed, values, input);
+    return { type: "text", text: output.count(parsed.template.render(values)) };
+  }
   const values = valuesOf(parsed.variables, input.variables);
   requireNothingMissing(parsed, values, input);
 
   const keep = input.missing === "keep";
-  const output = new OutputMeter();
   if (parsed.type === "text") {
     return { type: "text", text: output.count(fill(parsed.template, values, keep)) };
   }
@@ -80,6 +86,19 @@ function valuesOf(
   return values;
 }
 
+/** The values themselves: jinja looks into them. */
+function givenOf(
+  names: ReadonlySet<string>,
+  variables: CompileInput["variables"],
+): Map<string, JsonValue> {
+  const given = new Map<string, JsonValue>();
+  for (const name of names) {
+    const value = own(variables, name);
+    if (value !== undefined && value !== null) given.set(name, value);
+  }
+  return given;
+}
+
 /** What stands at `a.b` in {"a": {"b": …}}. */
 function nested(variables: CompileInput["variables"], name: string): JsonValue | undefined {
   if (!name.includes(".")) return undefined;
@@ -99,10 +118,14 @@ function own<Value>(record: Readonly<Record<string, Value>>, key: string): Value
 
 function requireNothingMissing(
   parsed: ParsedBody,
-  values: ReadonlyMap<string, string>,
+  values: ReadonlyMap<string, unknown>,
   { placeholders, missing }: CompileInput,
 ): void {
   const violations = new Violations();
+  if (missing === "keep" && parsed.type === "jinja") {
+    const description = "a tag of jinja cannot stay as it is written: expected STRICT or EMPTY";
+    violations.add("missing_variables", description);
+  }
   if (missing === "strict") {
     for (const name of parsed.variables) {
       if (!values.has(name)) violations.add(`variables.${name}`, "the template needs a value");

@@ -1,6 +1,7 @@
-import { Violations } from "../errors.ts";
+import { PromptdError, Violations } from "../errors.ts";
 import type { ChatItem, PromptBody, TemplateFormat } from "../prompt.ts";
 import { parseFstring } from "./fstring.ts";
+import type { JinjaTemplate } from "./jinja.ts";
 import { parseMustache } from "./mustache.ts";
 import { isPlaceholderName } from "./names.ts";
 import type { Segment } from "./segment.ts";
@@ -14,20 +15,33 @@ export type ParsedBody = {
 } & (
   | { type: "text"; template: readonly Segment[] }
   | { type: "chat"; template: readonly ParsedItem[] }
+  | { type: "jinja"; template: JinjaTemplate }
 );
 
 type ParsedItem =
   | { type: "message"; role: string; content: readonly Segment[] }
   | { type: "placeholder"; name: string };
 
+let jinja: typeof import("./jinja.ts") | undefined;
+
 /**
- * Parses a template of either format.
+ * Before a body of format `jinja` is parsed. The interpreter is loaded when it is
+ * needed: few services have such a file.
+ */
+export async function loadJinja(): Promise<void> {
+  jinja = await import("./jinja.ts");
+}
+
+/**
+ * Parses a template of any format that the registry holds.
  *
  * @param field is the field of the request that an error names
  * @throws invalid for a brace that `fstring` does not allow; mustache never throws
  */
 function parseTemplate(format: TemplateFormat, source: string, field: string): Segment[] {
   switch (format) {
+    case "jinja":
+      throw new PromptdError("refused", "format jinja is for texts of fallback files only");
     case "mustache":
       return parseMustache(source);
     case "fstring":
@@ -39,11 +53,17 @@ function parseTemplate(format: TemplateFormat, source: string, field: string): S
  * Parses a body. Violations name the fields of CreateVersionRequest: `text`,
  * `chat.items[3].message.content`, `chat.items[3].placeholder.name`.
  *
- * @throws invalid for a brace that `fstring` does not allow, and for placeholders
- * whose name is no variable name or that of a variable
+ * @throws invalid for a brace that `fstring` does not allow, for what is not jinja,
+ * and for placeholders whose name is no variable name or that of a variable;
+ * refused for jinja that no fallback file holds
  */
 export function parseBody(body: PromptBody): ParsedBody {
   if (body.type === "text") {
+    if (body.format === "jinja" && jinja !== undefined) {
+      const template = new jinja.JinjaTemplate(body.template, "text");
+      const { required: variables } = template;
+      return { type: "jinja", template, variables, placeholders: new Set(), sections: new Set() };
+    }
     const template = parseTemplate(body.format, body.template, "text");
     return { type: "text", template, placeholders: new Set(), ...tagsOf([template]) };
   }

@@ -82,6 +82,11 @@ export function langfusePrompts({
       requireKnowable(name, selector, missing);
       const question = { name, selector, raw: resolve === "false" };
       const { answer } = await resolver.resolve(caller, question).catch(reworded(missing));
+      if (answer.version.body.format === "jinja") {
+        // SDKs would fill it in as mustache, and send the rest to a model.
+        const message = `the prompt '${name}' cannot be reached, and its fallback is in jinja, which no SDK fills in`;
+        throw new PromptdError("unavailable", message);
+      }
       const known = replies.get(answer);
       if (known !== undefined) return known;
       const reply = encode(caller, answer);
