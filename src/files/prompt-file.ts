@@ -57,8 +57,8 @@ export const JINJA_ELSEWHERE =
   "jinja templates (.j2) are for the fallback folder, PROMPTD_FALLBACK_DIR; the registry takes mustache and fstring";
 
 /**
- * Reads a prompt file that a registry can hold. Its ending decides the format, the rest of its path is
- * the name.
+ * Reads a prompt file that a registry can hold. Its ending decides the format,
+ * the rest of its path is the name.
  *
  * @param path relative to the folder of prompts, with `/` between folders
  * @throws invalid with the line or the place, and what was expected there

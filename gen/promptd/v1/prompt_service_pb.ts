@@ -776,7 +776,7 @@ export const MissingVariables = {
 
   /**
    * The tag stays as it is written. A placeholder cannot stay: a missing one is
-   * refused as under STRICT.
+   * refused as under STRICT. Nor can one of jinja, which is refused in any case.
    *
    * @generated from enum value: MISSING_VARIABLES_KEEP = 2;
    */

@@ -28,8 +28,8 @@ export type Compiled = { type: "text"; text: string } | { type: "chat"; messages
 
 /**
  * Fills a template. A string goes in as it is, any other value as RFC 8785 JSON
- * (as jinja prints it, there), and a placeholder's messages as they are. What went in is never parsed: braces
- * in a value are text.
+ * (in jinja, as the interpreter prints it), and a placeholder's messages as they
+ * are. What went in is never parsed: braces in a value are text.
  *
  * The caller has seen to it that values hold no NaN, no infinity and no lone
  * surrogate, and are not nested without bound.
