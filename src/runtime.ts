@@ -11,12 +11,14 @@ import { PromptService } from "../gen/promptd/v1/prompt_service_pb.ts";
 import { Beginning } from "./beginning.ts";
 import { LastKnownFile } from "./cache/last-known-good.ts";
 import { Memory } from "./cache/memory.ts";
-import type { FallbackPrompts } from "./core/cache-ports.ts";
+import { Breaker } from "./circuit.ts";
+import type { ChangeTail, FallbackPrompts } from "./core/cache-ports.ts";
 import { PromptdError } from "./core/errors.ts";
 import { Feed } from "./core/feed.ts";
 import { DEFAULT_PROJECT, Gate } from "./core/keys.ts";
 import { KnownKeys } from "./core/known-keys.ts";
 import { Resolver } from "./core/resolver.ts";
+import { SharedTier } from "./core/shared-tier.ts";
 import { Tiers } from "./core/tiers.ts";
 import { allowOrigins } from "./http/cors.ts";
 import { hostGuard } from "./http/host-guard.ts";
@@ -45,7 +47,7 @@ import { promptService } from "./rpc/prompt-service.ts";
 import { serve } from "./rpc/served.ts";
 import { seed } from "./seed.ts";
 import type { ListenAddress, Settings } from "./settings.ts";
-import { changeTail } from "./store/change-tail.ts";
+import { changeTail, databaseId } from "./store/change-tail.ts";
 import type { Database } from "./store/database.ts";
 import { Keys } from "./store/keys.ts";
 import { openDatabase } from "./store/open.ts";
@@ -65,7 +67,11 @@ export interface Runtime {
   close(): Promise<void>;
 }
 
-const DEPENDENCY_TIMEOUT_MS = 1000;
+/** What of the database is not told within this time comes from elsewhere. */
+const DATABASE_CIRCUIT = { timeoutMs: 2000, retries: 1 };
+
+/** Redis is asked on the way to something else. */
+const REDIS_CIRCUIT = { timeoutMs: 250, retries: 0 };
 
 /** A change made in another process is heard of within this time. */
 const POLL_MS = 250;
@@ -110,11 +116,19 @@ async function serveOn(
 
   const keys = new Keys(database);
   const registry = new Registry(database);
-  const feed = new Feed(changeTail(database), {
+  const circuit = new Breaker("the database", DATABASE_CIRCUIT);
+  const redis = await redisOf(settings, log);
+  const tail = changeTail(database);
+  const heeding: ChangeTail = {
+    newest: () => circuit.run(() => tail.newest()),
+    from: (...asked) => circuit.run(() => tail.from(...asked)),
+  };
+  const feed = new Feed(heeding, {
     pollMs: POLL_MS,
+    ...(redis && { stream: redis.stream }),
     onFault: (err) => log.debug({ err }, "the history cannot be read"),
   });
-  const knownKeys = new KnownKeys(keys, feed, lastKnownGood.keys);
+  const knownKeys = new KnownKeys(keys, feed, lastKnownGood.keys, circuit);
   const doorIsOpen = async () => {
     const open = !(await knownKeys.anyKey());
     if (open) refuseOpenDoor(settings);
@@ -125,6 +139,7 @@ async function serveOn(
     if (migrations.length > 0) log.info({ migrations }, "database migrated");
     await doorIsOpen();
     if (settings.seedDir !== undefined) await seed(registry, settings.seedDir, log);
+    await redis?.open(await databaseId(database));
     await feed.start();
   }, log);
   await beginning.attempt(standsAlone);
@@ -132,10 +147,20 @@ async function serveOn(
 
   const metrics = createMetrics();
   metrics.follow(feed);
+  metrics.watch([circuit, ...(redis ? [redis.circuit] : [])]);
   const memory = new Memory(settings.memory);
   const tiers = new Tiers({
     memory,
-    source: registry,
+    source: { load: (...asked) => circuit.run(() => registry.load(...asked)) },
+    shared:
+      redis &&
+      new SharedTier({
+        cache: redis.prompts,
+        position: () => feed.position,
+        freshMs: settings.redisFresh,
+        now: Date.now,
+        newId,
+      }),
     lastKnownGood,
     fallback,
     feed,
@@ -165,7 +190,12 @@ async function serveOn(
   const operations = operationRoutes({
     serving: () => serving,
     standsAlone,
-    dependencies: async () => ({ database: await reachable(database) }),
+    dependencies: async () => ({
+      database: await reachable(() =>
+        circuit.run(() => database.query(undefined, (db) => sql`select 1`.execute(db))),
+      ),
+      ...(redis && { redis: await reachable(() => redis.reach()) }),
+    }),
     metrics: () => metrics.exposition(),
   });
   const grpc = grpcServer(served, calls, openCalls, log, {
@@ -215,6 +245,7 @@ async function serveOn(
       openCalls.stop();
       await beginning.close();
       feed.close();
+      redis?.close();
       lastKnownGood.close();
       await database.close();
       log.info("stopped");
@@ -249,11 +280,26 @@ function langfuseOf(settings: Settings): Upstream | undefined {
   return { baseUrl: langfuseBaseUrl, ...keys };
 }
 
-async function reachable(database: Database): Promise<"ok" | string> {
+/** What processes share, loaded where they do. */
+async function redisOf({ redisUrl }: Settings, log: Logger) {
+  if (redisUrl === undefined) return undefined;
+  const { openRedis } = await import("./cache/redis/redis.ts");
+  const circuit = new Breaker("Redis", REDIS_CIRCUIT);
+  const redis = openRedis({
+    url: redisUrl,
+    circuit,
+    newId,
+    onState: (state, err) => {
+      if (state === "reached") log.info("Redis is reached");
+      else log.warn({ err }, "Redis cannot be reached: going on without it");
+    },
+  });
+  return { ...redis, circuit };
+}
+
+async function reachable(look: () => Promise<unknown>): Promise<"ok" | string> {
   try {
-    await database.query(AbortSignal.timeout(DEPENDENCY_TIMEOUT_MS), (db) =>
-      sql`select 1`.execute(db),
-    );
+    await look();
     return "ok";
   } catch (thrown) {
     return PromptdError.from(thrown).message;

@@ -97,6 +97,12 @@ function isDatabaseUrl(text: string): boolean {
   return /^sqlite:./.test(text) && text !== "sqlite::memory:";
 }
 
+function isRedisUrl(text: string): boolean {
+  if (!/^rediss?:\/\/./.test(text) || !URL.canParse(text)) return false;
+  const { hostname, pathname, search } = new URL(text);
+  return hostname !== "" && /^\/?\d{0,3}$/.test(pathname) && search === "";
+}
+
 function isBaseUrl(text: string): boolean {
   if (!/^https?:/.test(text) || !URL.canParse(text)) return false;
   const { username, password, search, hash } = new URL(text);
@@ -184,6 +190,22 @@ export const SETTINGS = {
     description:
       "Where prompts and their history are kept: `sqlite:PATH` or `postgres://…`. Unset: promptd.db in the data folder. Give one with a password as the variable: every user of a machine can see the flags of others' programs.",
     mask: maskUrl,
+  }),
+  redisUrl: setting({
+    env: "PROMPTD_REDIS_URL",
+    schema: z
+      .string()
+      .refine(isRedisUrl, "expected redis://[USER:PASSWORD@]HOST:PORT[/NUMBER] or rediss://…")
+      .optional(),
+    description:
+      "Redis 6.2 or newer through which several processes share prompts and hear of changes at once. Each promptd database needs a Redis of its own, or a number of its databases (`…/1`). Unset: none.",
+    mask: maskUrl,
+  }),
+  redisFresh: setting({
+    env: "PROMPTD_REDIS_FRESH",
+    schema: duration("1s"),
+    default: "15m",
+    description: "How long Redis answers before the source is asked again.",
   }),
   langfuseBaseUrl: setting({
     env: "LANGFUSE_BASE_URL",

@@ -3,7 +3,17 @@
 import type { Change, PromptVersion, Selector } from "./prompt.ts";
 
 /** A place that can answer. */
-export type Tier = "memory" | "source" | "fallback";
+export type Tier = "memory" | "redis" | "source" | "fallback";
+
+/**
+ * A place in a history: the last change that is in it. The hash covers all changes up
+ * to there, so two histories with the same place are the same up to it. Revision 0
+ * with an empty hash: no change yet.
+ */
+export interface Position {
+  readonly revision: number;
+  readonly hash: string;
+}
 
 /** What a selector led to, and how well that is known. */
 export interface CachedPrompt {
@@ -48,6 +58,42 @@ export interface MemoryCache {
   clear(): void;
 }
 
+/** What processes tell each other of a prompt. */
+export type SharedPrompt = Omit<CachedPrompt, "asOf">;
+
+/** What came of a look at what is shared. */
+export type SharedLook =
+  | SharedPrompt
+  /** Nothing is there that will do, and this process is the one to ask the source. */
+  | "claimed"
+  /** Nothing is there yet: another process asks the source. */
+  | "busy"
+  /** It can say nothing: it cannot be reached, or stands at another place of the history. */
+  | "apart";
+
+/**
+ * What processes keep for each other, true at one place of the history. Nothing
+ * is thrown: what cannot be reached is passed over.
+ */
+export interface SharedCache {
+  /**
+   * @param at where this process stands: nobody else is answered
+   * @param newerThan what was read before will not do; milliseconds since 1970
+   * @param claim whose the claim is, where nothing will do; undefined: none is made
+   */
+  look(
+    key: PromptKey,
+    at: Position,
+    newerThan: number,
+    claim: string | undefined,
+  ): Promise<SharedLook>;
+  /** Keeps what was read by someone who stood at that place, if it is still the end of the history. */
+  put(key: PromptKey, prompt: SharedPrompt, at: Position): Promise<void>;
+  remove(key: PromptKey): Promise<void>;
+  /** Gives a claim back, if it still is this one. */
+  release(key: PromptKey, claim: string): Promise<void>;
+}
+
 /**
  * What the source answered, kept over a restart for when it cannot be reached.
  * Nothing waits for it: it throws nothing, and may drop anything at any time.
@@ -75,12 +121,28 @@ export interface FallbackPrompts {
   find(project: string, name: string): PromptVersion | undefined;
 }
 
+/** A change, and the hash of the history up to it. */
+export interface ChainedChange {
+  readonly change: Change;
+  readonly hash: string;
+}
+
 /** The end of the history, of all projects. */
 export interface ChangeTail {
-  /** The newest change's revision and hash; undefined where there is none. @throws unavailable */
-  newest(): Promise<{ revision: number; hash: string } | undefined>;
+  /** The newest change's place; undefined where there is none. @throws unavailable */
+  newest(): Promise<Position | undefined>;
   /** Changes from this revision on, itself included, oldest first. @throws unavailable */
-  from(revision: number, limit: number): Promise<{ change: Change; hash: string }[]>;
+  from(revision: number, limit: number): Promise<ChainedChange[]>;
+}
+
+/** The end of the history as processes hand it to each other, the last 10,000 changes at least. */
+export interface ChangeStream extends ChangeTail {
+  /** Puts changes behind its end, unless that is another one by now; undefined: nothing is in it. */
+  append(end: Position | undefined, changes: readonly ChainedChange[]): Promise<void>;
+  /** Makes it empty, and whatever is shared beside it: the history is another one. */
+  renew(): Promise<void>;
+  /** Waits for changes behind a revision, about half a second at most. @throws unavailable */
+  next(after: number): Promise<(ChainedChange & { previous: string })[]>;
 }
 
 export interface ChangeListener {
@@ -91,7 +153,9 @@ export interface ChangeListener {
 
 /** What was changed, as this process hears it. */
 export interface ChangeFeed {
-  /** The last revision of which every listener has been told. */
+  /** Where the process stands: every listener has been told of all up to there. */
+  readonly position: Position;
+  /** The position's revision. */
   readonly applied: number;
   /** Whether nothing was heard for so long that changes may have been missed. */
   readonly silent: boolean;
@@ -99,6 +163,12 @@ export interface ChangeFeed {
   subscribe(listener: ChangeListener): () => void;
   /** Waits until every change is applied that is committed by now. @throws unavailable */
   catchUp(): Promise<void>;
+}
+
+/** Keeps callers from waiting for something that is down, and that from being called all the time. */
+export interface Circuit {
+  /** @throws unavailable, at once where the last calls failed; what the work throws */
+  run<Result>(work: () => Promise<Result>): Promise<Result>;
 }
 
 /** Told of answers, for metrics. */

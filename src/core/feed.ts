@@ -1,7 +1,14 @@
 /** The change feed: what was changed, in order, told to whatever keeps copies. */
 
-import type { ChangeFeed, ChangeListener, ChangeTail } from "./cache-ports.ts";
-import type { Change } from "./prompt.ts";
+import type {
+  ChainedChange,
+  ChangeFeed,
+  ChangeListener,
+  ChangeStream,
+  ChangeTail,
+  Position,
+} from "./cache-ports.ts";
+import { publish } from "./publish.ts";
 
 /** Changes that are read at once. */
 const PAGE = 500;
@@ -9,40 +16,54 @@ const PAGE = 500;
 /** A feed that has heard nothing for so long cannot say what is current. */
 const SILENT_MS = 5000;
 
+/** After a fault the stream is followed again after this time. */
+const AGAIN_MS = 200;
+
+const NOWHERE: Position = { revision: 0, hash: "" };
+
 export interface FeedOptions {
   /** How often the tail is looked at, in milliseconds. */
   pollMs: number;
+  /** Where other processes tell what they have changed. */
+  stream?: ChangeStream;
   /** Milliseconds since 1970. */
   now?: () => number;
-  /** Told of a tail that cannot be read. */
+  /** Told of a tail or a stream that cannot be read. */
   onFault?: (cause: unknown) => void;
 }
 
 /**
- * Follows the history of the database. It knows the last change that it has
- * applied by revision and hash, so a history that was replaced by another one,
+ * Follows the history of the database, and the stream of it, which tells sooner
+ * and also while the database cannot be reached. It knows the last change that it
+ * has applied by revision and hash, so a history that was replaced by another one,
  * as a restore does, is noticed: then all that was kept is lost.
  */
 export class Feed implements ChangeFeed {
   readonly #tail: ChangeTail;
-  readonly #options: Required<FeedOptions>;
+  readonly #stream: ChangeStream | undefined;
+  readonly #options: Omit<Required<FeedOptions>, "stream">;
   readonly #listeners = new Set<ChangeListener>();
-  #applied = 0;
-  #hash: string | undefined;
+  #position = NOWHERE;
   #heardAt = Number.NEGATIVE_INFINITY;
   #reading: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #closed = false;
 
-  constructor(tail: ChangeTail, options: FeedOptions) {
+  constructor(tail: ChangeTail, { stream, ...options }: FeedOptions) {
     this.#tail = tail;
+    this.#stream = stream;
     this.#options = { now: Date.now, onFault: () => {}, ...options };
   }
 
-  get applied(): number {
-    return this.#applied;
+  get position(): Position {
+    return this.#position;
   }
 
-  /** Since the tail was read last; infinite before the start. */
+  get applied(): number {
+    return this.#position.revision;
+  }
+
+  /** Since the history was heard of last; infinite before the start. */
   get quietMs(): number {
     return this.#options.now() - this.#heardAt;
   }
@@ -63,15 +84,15 @@ export class Feed implements ChangeFeed {
    * @throws unavailable
    */
   async start(): Promise<void> {
-    const newest = await this.#tail.newest();
-    this.#stand(newest);
-    for (const { lost } of this.#listeners) lost();
+    await this.#restand(this.#tail);
+    await this.#publish();
     this.#timer = setInterval(() => {
       this.catchUp().catch(this.#options.onFault);
     }, this.#options.pollMs).unref();
+    if (this.#stream !== undefined) void this.#follow(this.#stream);
   }
 
-  /** Applies all that is committed by now. @throws unavailable */
+  /** Applies all that is committed by now, and hands it on. @throws unavailable */
   async catchUp(): Promise<void> {
     // What is being read may have begun before a commit that must be in it.
     await this.#reading?.catch(() => {});
@@ -82,34 +103,81 @@ export class Feed implements ChangeFeed {
   }
 
   close(): void {
+    this.#closed = true;
     clearInterval(this.#timer);
   }
 
   async #read(): Promise<void> {
+    try {
+      await this.#readOn(this.#tail);
+    } catch (cause) {
+      if (this.#stream === undefined || !(await this.#readInstead(this.#stream))) throw cause;
+      return;
+    }
+    await this.#publish();
+  }
+
+  async #readOn(tail: ChangeTail): Promise<void> {
     for (;;) {
-      const changes = await this.#tail.from(this.#applied, PAGE);
+      const { revision, hash } = this.#position;
+      const changes = await tail.from(revision, PAGE);
       this.#heardAt = this.#options.now();
-      if (this.#applied !== 0 && changes[0]?.hash !== this.#hash) {
-        this.#stand(await this.#tail.newest());
-        for (const { lost } of this.#listeners) lost();
-        return;
-      }
-      for (const { change, hash } of changes) {
-        if (change.revision > this.#applied) this.#apply(change, hash);
-      }
+      if (revision !== 0 && changes[0]?.hash !== hash) return this.#restand(tail);
+      for (const change of changes) this.#apply(change);
       if (changes.length < PAGE) return;
     }
   }
 
-  #apply(change: Change, hash: string): void {
-    this.#applied = change.revision;
-    this.#hash = hash;
+  /** A stream that ends before this process stands may only be late, and so says nothing. */
+  async #readInstead(stream: ChangeStream): Promise<boolean> {
+    try {
+      const end = await stream.newest();
+      if (end === undefined || end.revision < this.applied) return false;
+      await this.#readOn(stream);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** The database is the truth: a stream that cannot be reached is brought up to it later. */
+  async #publish(): Promise<void> {
+    if (this.#stream === undefined) return;
+    await publish(this.#tail, this.#stream, () => this.#position).catch(this.#options.onFault);
+  }
+
+  async #follow(stream: ChangeStream): Promise<void> {
+    while (!this.#closed) {
+      try {
+        for (const change of await stream.next(this.applied)) await this.#hear(change);
+      } catch (cause) {
+        this.#options.onFault(cause);
+        await new Promise((resolve) => setTimeout(resolve, AGAIN_MS).unref());
+      }
+    }
+  }
+
+  async #hear(next: ChainedChange & { previous: string }): Promise<void> {
+    const { revision, hash } = this.#position;
+    if (next.change.revision <= revision) return;
+    if (next.change.revision === revision + 1 && next.previous === hash) {
+      this.#heardAt = this.#options.now();
+      this.#apply(next);
+    } else {
+      await this.catchUp();
+    }
+  }
+
+  #apply({ change, hash }: ChainedChange): void {
+    if (change.revision <= this.applied) return;
+    this.#position = { revision: change.revision, hash };
     for (const { changed } of this.#listeners) changed(change);
   }
 
-  #stand(at: { revision: number; hash: string } | undefined): void {
-    this.#applied = at?.revision ?? 0;
-    this.#hash = at?.hash;
+  /** Stands at the end of a history that is not the one that was followed. */
+  async #restand(tail: ChangeTail): Promise<void> {
+    this.#position = (await tail.newest()) ?? NOWHERE;
     this.#heardAt = this.#options.now();
+    for (const { lost } of this.#listeners) lost();
   }
 }

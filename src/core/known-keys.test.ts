@@ -17,8 +17,6 @@ let keys: KnownKeys;
 let lookup: Partial<KeyLookup>;
 let lastKnown: LastKnownFile;
 let folder: string;
-let now: number;
-let silent: boolean;
 
 const FOUND = { key: { id: "k" } as Key, secretHash: "h" };
 
@@ -33,8 +31,6 @@ beforeEach(() => {
       return answer();
     },
   };
-  now = 1_000_000;
-  silent = false;
   folder = mkdtempSync(join(tmpdir(), "promptd-keys-"));
   lastKnown = newLastKnown();
   keys = newKnownKeys();
@@ -52,17 +48,16 @@ const newLastKnown = () =>
 
 function newKnownKeys(): KnownKeys {
   const feed: ChangeFeed = {
+    position: { revision: 0, hash: "" },
     applied: 0,
-    get silent() {
-      return silent;
-    },
+    silent: false,
     subscribe: (given) => {
       listener = given;
       return () => {};
     },
     catchUp: async () => {},
   };
-  return new KnownKeys(lookup as KeyLookup, feed, lastKnown.keys, () => now);
+  return new KnownKeys(lookup as KeyLookup, feed, lastKnown.keys, { run: (work) => work() });
 }
 
 /** As if the process had ended and begun again. */
@@ -144,25 +139,6 @@ describe("while the database cannot be reached, after a restart", () => {
     expect(await keys.hasProject("p")).toBe(true);
     await expect(keys.findKey("unknown")).rejects.toMatchObject(unavailable);
     await expect(keys.hasProject("q")).rejects.toMatchObject(unavailable);
-  });
-
-  it("it is not asked for what is known, but every second", async () => {
-    restart();
-    down();
-    asked = [];
-    for (const _ of [1, 2, 3]) await keys.findKey("h");
-    now += 1000;
-    await keys.findKey("h");
-    expect(asked).toEqual(["h", "h"]);
-  });
-
-  it("it is not waited for while nobody hears of changes either", async () => {
-    restart();
-    silent = true;
-    asked = [];
-    answer = () => new Promise(() => {});
-    expect(await keys.findKey("h")).toEqual(FOUND);
-    expect(asked).toEqual([]);
   });
 
   it("that there was no key is known too", async () => {

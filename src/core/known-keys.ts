@@ -1,13 +1,10 @@
-import type { ChangeFeed, LastKnownKeys } from "./cache-ports.ts";
+import type { ChangeFeed, Circuit, LastKnownKeys } from "./cache-ports.ts";
 import { isUnreachable } from "./errors.ts";
 import type { Key } from "./keys.ts";
 import type { Caller, KeyLookup } from "./ports.ts";
 
 /** Answers that are remembered; when there are more, all are asked for again. */
 const MOST_REMEMBERED = 10_000;
-
-/** For so long a database that was not reached is not asked for what is known from before. */
-const RETRY_MS = 1000;
 
 /** Whether there is any key. */
 const ANY = "any";
@@ -26,22 +23,14 @@ export class KnownKeys implements KeyLookup {
   readonly #known = new Map<string, unknown>();
   /** Counts up with each drop: what was read before is not remembered after it. */
   #drops = 0;
-  readonly #feed: ChangeFeed;
   readonly #lastKnown: LastKnownKeys;
-  readonly #now: () => number;
-  #unreachableUntil = 0;
+  readonly #circuit: Circuit;
 
-  /** @param now milliseconds since 1970 */
-  constructor(
-    keys: KeyLookup,
-    feed: ChangeFeed,
-    lastKnown: LastKnownKeys,
-    now: () => number = Date.now,
-  ) {
+  /** @param circuit of the database that holds them */
+  constructor(keys: KeyLookup, feed: ChangeFeed, lastKnown: LastKnownKeys, circuit: Circuit) {
     this.#keys = keys;
-    this.#feed = feed;
     this.#lastKnown = lastKnown;
-    this.#now = now;
+    this.#circuit = circuit;
     const drop = () => {
       this.#known.clear();
       this.#drops++;
@@ -98,18 +87,12 @@ export class KnownKeys implements KeyLookup {
   ): Promise<Answer> {
     const known = this.#known.get(question);
     if (known !== undefined) return known as Answer;
-    // Callers do not wait until they are told again: a database may hang.
-    const doubtful = this.#feed.silent || this.#unreachableUntil > this.#now();
-    const early = doubtful ? this.#lastKnown.get(question) : undefined;
-    if (early !== undefined) return early as Answer;
     const drops = this.#drops;
     let answer: Answer;
     try {
-      answer = await ask();
-      this.#unreachableUntil = 0;
+      answer = await this.#circuit.run(ask);
     } catch (thrown) {
       if (!isUnreachable(thrown)) throw thrown;
-      this.#unreachableUntil = this.#now() + RETRY_MS;
       const last = this.#lastKnown.get(question);
       if (last === undefined) throw thrown;
       return last as Answer;

@@ -1,4 +1,4 @@
-/** Where answers come from, in order: memory, the source, and what is left when that cannot be reached. */
+/** Where answers come from, in order: memory, what processes share, the source, and what is left without it. */
 
 import {
   type CachedPrompt,
@@ -15,7 +15,7 @@ import {
 } from "./cache-ports.ts";
 import { isUnreachable, PromptdError, throwIfAborted } from "./errors.ts";
 import type { PromptSource } from "./ports.ts";
-import type { PromptVersion } from "./prompt.ts";
+import type { Read, SharedTier } from "./shared-tier.ts";
 
 export interface Found {
   readonly prompt: CachedPrompt;
@@ -26,7 +26,8 @@ export interface Found {
 
 export interface TiersParts {
   memory: MemoryCache;
-  source: PromptSource;
+  shared?: SharedTier | undefined;
+  source: Pick<PromptSource, "load">;
   /** Asked in this order, only when the source cannot be reached. */
   lastKnownGood: LastKnownGood;
   fallback: FallbackPrompts;
@@ -47,7 +48,7 @@ const MISSING_MS = 3000;
 const MOST_MISSING = 10_000;
 
 /** A source that was not reached is tried again after this time, give or take a tenth. */
-const RETRY_MS = 1000;
+const RETRY_MS = 500;
 
 /** Reads that were overtaken by a change are done again, so often. */
 const ATTEMPTS = 3;
@@ -63,9 +64,6 @@ export class Tiers {
   readonly #parts: TiersParts;
   readonly #flights = new Map<string, Promise<Found>>();
   readonly #missing = new Map<string, { error: PromptdError; until: number }>();
-  /** Until then the source is not asked for what something else can answer; milliseconds since 1970. */
-  #unreachableUntil = 0;
-
   /** How often all that was kept was lost: what was read before is not kept after. */
   #losses = 0;
 
@@ -113,74 +111,80 @@ export class Tiers {
   }
 
   async #read(key: PromptKey, id: string): Promise<Found> {
-    const { memory, feed, lastKnownGood, now, freshMs } = this.#parts;
+    const { memory, shared, feed, lastKnownGood } = this.#parts;
     for (let attempt = 1; ; attempt++) {
       const asOf = feed.applied;
       const losses = this.#losses;
-      const readAt = now();
-      const loaded = await this.#load(key);
-      if (loaded instanceof PromptdError) {
+      const read = await this.#load(key);
+      if (read instanceof PromptdError) {
         // A change that came in meanwhile may have made it.
         const stands = feed.applied === asOf && losses === this.#losses;
         if (!stands && attempt < ATTEMPTS) continue;
-        if (stands) this.#rememberMissing(id, loaded);
+        if (stands) this.#rememberMissing(id, read);
         lastKnownGood.remove(key);
-        throw loaded;
+        await shared?.remove(key);
+        throw read;
       }
-      if ("prompt" in loaded) return loaded;
-      const kept: KeptPrompt = {
-        version: loaded,
-        asOf,
-        readAt,
-        refreshAt: readAt + this.#jittered(freshMs),
-        stale: false,
-        tier: "memory",
-      };
+      if ("prompt" in read) return read;
+      const kept = this.#fresh(read);
+      const { revision } = read.version;
       // What was read is ahead of what was heard of; a restore may take it back before it is.
-      if (loaded.revision > feed.applied) await feed.catchUp().catch(() => {});
-      const ahead = loaded.revision > feed.applied;
+      if (revision > feed.applied) await feed.catchUp().catch(() => {});
+      const ahead = revision > feed.applied;
       // A change came in while the source was asked; it may not be in the answer.
       const overtaken = ahead || losses !== this.#losses || !memory.put(key, kept);
       if (!overtaken || attempt === ATTEMPTS) {
         lastKnownGood.put(key, kept);
-        return { prompt: kept, tier: "source", stale: feed.silent };
+        return { prompt: kept, tier: read.tier, stale: feed.silent };
       }
     }
   }
 
-  /** The source's answer, or what stands in for it; not_found as a value. @throws what else it fails with */
-  async #load(key: PromptKey): Promise<PromptVersion | Found | PromptdError> {
-    const { source, feed, now, observer = UNOBSERVED } = this.#parts;
+  /** What is shared or the source's answer, or what stands in for it; not_found as a value. @throws what else it fails with */
+  async #load(key: PromptKey): Promise<Read | Found | PromptdError> {
+    const { memory, shared, source, feed, now, observer = UNOBSERVED } = this.#parts;
     const { project, name, selector } = key;
-    // Callers do not wait until they are told again: a source may hang.
-    const doubtful = feed.silent || this.#unreachableUntil > now();
-    const early = doubtful ? this.#standIn(key) : undefined;
-    if (early !== undefined) return early;
-    const asked = performance.now();
-    const observe = (outcome: ReadOutcome) =>
-      observer.read(outcome, (performance.now() - asked) / 1000);
+    const load = async () => {
+      const asked = performance.now();
+      let outcome: ReadOutcome = "failed";
+      try {
+        const version = await source.load({ project, actor: ACTOR }, name, selector);
+        outcome = "found";
+        return version;
+      } catch (thrown) {
+        if (PromptdError.from(thrown).code === "not_found") outcome = "not_found";
+        throw thrown;
+      } finally {
+        observer.read(outcome, (performance.now() - asked) / 1000);
+      }
+    };
     try {
-      const version = await source.load({ project, actor: ACTOR }, name, selector);
-      this.#unreachableUntil = 0;
-      observe("found");
-      return version;
+      if (shared !== undefined) return await shared.read(key, memory.get(key)?.readAt ?? 0, load);
+      const asOf = feed.applied;
+      const readAt = now();
+      return { version: await load(), asOf, readAt, tier: "source" };
     } catch (thrown) {
       const error = PromptdError.from(thrown);
-      observe(error.code === "not_found" ? "not_found" : "failed");
       if (error.code === "not_found") return error;
       if (!isUnreachable(error)) throw error;
-      this.#unreachableUntil = now() + this.#jittered(RETRY_MS);
-      const standIn = this.#standIn(key);
+      const standIn = await this.#standIn(key);
       if (standIn === undefined) throw error;
       return standIn;
     }
   }
 
+  #fresh({ tier, ...read }: Read): KeptPrompt {
+    const { shared, freshMs, now } = this.#parts;
+    const until = now() + this.#jittered(freshMs);
+    const sharedUntil = tier === "redis" ? read.readAt + (shared?.freshMs ?? 0) : until;
+    return { ...read, refreshAt: Math.min(until, sharedUntil), stale: false, tier: "memory" };
+  }
+
   /** Kept in memory too, until the source is tried again. What memory has already needs none. */
-  #standIn(key: PromptKey): Found | undefined {
-    const { memory, feed, lastKnownGood, now } = this.#parts;
+  async #standIn(key: PromptKey): Promise<Found | undefined> {
+    const { memory, shared, feed, lastKnownGood, now } = this.#parts;
     if (memory.get(key) !== undefined) return undefined;
-    const prompt = lastKnownGood.get(key) ?? this.#fallbackPrompt(key);
+    const prompt = (await shared?.any(key)) ?? lastKnownGood.get(key) ?? this.#fallbackPrompt(key);
     if (prompt === undefined) return undefined;
     const kept: KeptPrompt = {
       version: prompt.version,

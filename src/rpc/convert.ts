@@ -168,6 +168,7 @@ export function toValue(value: JsonValue): Value {
 
 export const WIRE_TIERS: Record<Tier, Resolution_Tier> = {
   memory: Resolution_Tier.MEMORY,
+  redis: Resolution_Tier.REDIS,
   source: Resolution_Tier.SOURCE,
   fallback: Resolution_Tier.FALLBACK,
 };

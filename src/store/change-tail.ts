@@ -2,6 +2,14 @@ import type { ChangeTail } from "../core/cache-ports.ts";
 import { toChange } from "./change-log.ts";
 import type { Database } from "./database.ts";
 
+/** What tells a database apart from every other; a copy keeps it. */
+export async function databaseId(database: Database): Promise<string> {
+  const { id } = await database.query(undefined, (db) =>
+    db.selectFrom("database").select("id").executeTakeFirstOrThrow(),
+  );
+  return id;
+}
+
 /** The end of the history in promptd's own database. */
 export function changeTail(database: Database): ChangeTail {
   return {

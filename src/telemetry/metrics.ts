@@ -19,6 +19,8 @@ export interface Metrics {
   read(outcome: string, seconds: number): void;
   /** Tells how far a change feed has come, whenever metrics are read. */
   follow(feed: { applied: number; quietMs: number }): void;
+  /** Tells whether calls to something go through, whenever metrics are read. */
+  watch(circuits: readonly { name: string; closed: boolean }[]): void;
   /** All metrics in Prometheus' text format. */
   exposition(): Promise<{ contentType: string; text: string }>;
 }
@@ -99,6 +101,17 @@ export function createMetrics(): Metrics {
         registers: [registry],
         collect() {
           this.set(feed.quietMs / 1000);
+        },
+      });
+    },
+    watch(circuits) {
+      new Gauge({
+        name: "promptd_circuit_open",
+        help: "1 while what is behind it has failed, and is left alone but for a call every half second that tries; else 0.",
+        labelNames: ["dependency"],
+        registers: [registry],
+        collect() {
+          for (const { name, closed } of circuits) this.set({ dependency: name }, closed ? 0 : 1);
         },
       });
     },

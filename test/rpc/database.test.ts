@@ -28,10 +28,10 @@ it.skipIf(postgresUrl === undefined)(
 
     await server.crash();
     for (const call of [
-      service.prompts.getPrompt({ name: "p" }),
-      service.prompts.createVersion({ name: "p", ...text("a text that no log may hold") }),
+      () => service.prompts.getPrompt({ name: "p" }),
+      () => service.prompts.createVersion({ name: "p", ...text("a text that no log may hold") }),
     ]) {
-      const error = ConnectError.from(await call.catch((thrown) => thrown));
+      const error = ConnectError.from(await call().catch((thrown) => thrown));
       expect(error.code).toBe(Code.Unavailable);
       expect(error.rawMessage).toMatch(/^the database cannot be reached( \(\w+\))?$/);
     }

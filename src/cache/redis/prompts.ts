@@ -1,0 +1,127 @@
+import type {
+  Position,
+  PromptKey,
+  SharedCache,
+  SharedLook,
+  SharedPrompt,
+} from "../../core/cache-ports.ts";
+import { canonicalBody, sha256 } from "../../core/content-hash.ts";
+import type { PromptBody, PromptVersion } from "../../core/prompt.ts";
+import { keyText } from "../../core/tiers.ts";
+import { promptKey, type RedisSpace, streamKey } from "./space.ts";
+
+/** Kept longer than it is answered with: for when the source cannot be reached. */
+const KEPT_MS = 24 * 60 * 60 * 1000;
+
+/** A process that asks the source for longer is not waited for. */
+const CLAIM_MS = 5000;
+
+/** What stands beside a body; times are milliseconds since 1970. */
+type Metadata = Omit<PromptVersion, "body" | "updatedAt" | "createdAt"> & {
+  updatedAt: number;
+  createdAt: number;
+};
+
+/**
+ * Prompts in Redis: one hash per prompt, with a field per selector that holds
+ * when it was read, the hash of its content and its metadata. Contents stand
+ * apart, by their hash, as the very bytes that it covers.
+ */
+export class RedisPrompts implements SharedCache {
+  readonly #space: RedisSpace;
+  readonly #sourceOf: (project: string) => string;
+
+  /** @param sourceOf the source that a project's prompts live in */
+  constructor(space: RedisSpace, sourceOf: (project: string) => string) {
+    this.#space = space;
+    this.#sourceOf = sourceOf;
+  }
+
+  async look(
+    key: PromptKey,
+    at: Position,
+    newerThan: number,
+    claim: string | undefined,
+  ): Promise<SharedLook> {
+    try {
+      const reply = await this.#space.run("look", (prefix) => ({
+        keys: [streamKey(prefix), this.#promptKey(prefix, key), claimKey(prefix, key)],
+        args: [
+          ...[at.revision, at.hash, fieldOf(key), Math.floor(newerThan)],
+          ...[contentKey(prefix, key, ""), claim ?? "", CLAIM_MS],
+        ],
+      }));
+      if (reply === undefined) return "apart";
+      const [state, prompt, body] = reply.map(String);
+      if (state !== "found") return state as SharedLook;
+      return parsePrompt(prompt ?? "", body ?? "") ?? "apart";
+    } catch {
+      return "apart";
+    }
+  }
+
+  put(key: PromptKey, { version, readAt }: SharedPrompt, at: Position): Promise<void> {
+    const { body, ...rest } = version;
+    const { updatedAt, createdAt } = rest;
+    const metadata: Metadata = { ...rest, updatedAt: +updatedAt, createdAt: +createdAt };
+    const prompt = `${readAt} ${version.contentHash} ${JSON.stringify(metadata)}`;
+    return this.#behind("put", (prefix) => ({
+      keys: [
+        ...[streamKey(prefix), this.#promptKey(prefix, key)],
+        contentKey(prefix, key, version.contentHash),
+      ],
+      args: [at.revision, at.hash, fieldOf(key), prompt, canonicalBody(body), KEPT_MS],
+    }));
+  }
+
+  async remove(key: PromptKey): Promise<void> {
+    await this.#space
+      .prefix()
+      .then((prefix) =>
+        this.#space.ask((redis) => redis.hdel(this.#promptKey(prefix, key), fieldOf(key))),
+      )
+      .catch(() => {});
+  }
+
+  release(key: PromptKey, claim: string): Promise<void> {
+    return this.#behind("release", (prefix) => ({ keys: [claimKey(prefix, key)], args: [claim] }));
+  }
+
+  /** What is not done now is made up for: an entry expires, and so does a claim. */
+  async #behind(...run: Parameters<RedisSpace["run"]>): Promise<void> {
+    await this.#space.run(...run).catch(() => {});
+  }
+
+  #promptKey(prefix: string, key: PromptKey): string {
+    return promptKey(prefix, key, this.#sourceOf(key.project));
+  }
+}
+
+/** Keeps label `3` apart from version 3. */
+function fieldOf({ selector }: PromptKey): string {
+  return "version" in selector ? `v${selector.version}` : `l${selector.label}`;
+}
+
+function claimKey(prefix: string, key: PromptKey): string {
+  return `${prefix}claim:${keyText(key)}`;
+}
+
+function contentKey(prefix: string, { project }: PromptKey, contentHash: string): string {
+  return `${prefix}content:${project}:${contentHash}`;
+}
+
+/** @returns undefined for what is not what it says it is */
+function parsePrompt(prompt: string, body: string): SharedPrompt | undefined {
+  const [, readAt, contentHash, json = ""] = /^(\d+) ([0-9a-f]+) (.*)$/s.exec(prompt) ?? [];
+  if (sha256(body) !== contentHash) return undefined;
+  const metadata = JSON.parse(json) as Metadata;
+  return {
+    readAt: Number(readAt),
+    version: {
+      ...metadata,
+      updatedAt: new Date(metadata.updatedAt),
+      createdAt: new Date(metadata.createdAt),
+      body: JSON.parse(body) as PromptBody,
+    },
+  };
+}

@@ -1,0 +1,97 @@
+/** The tier that processes share, between their memories and the source. */
+
+import type {
+  CachedPrompt,
+  Position,
+  PromptKey,
+  SharedCache,
+  SharedLook,
+  SharedPrompt,
+} from "./cache-ports.ts";
+import type { PromptVersion } from "./prompt.ts";
+
+/** For so long the source is left to the process that asks it. */
+const WAIT_MS = 5000;
+
+/** Between looks at whether that process has put its answer, growing. */
+const LOOKS_MS = { first: 2, most: 50 };
+
+export interface SharedTierParts {
+  cache: SharedCache;
+  /** Where this process stands. */
+  position: () => Position;
+  /** How long what was read is answered before the source is asked again, in milliseconds. */
+  freshMs: number;
+  /** Milliseconds since 1970. */
+  now: () => number;
+  /** A fresh text for each claim. */
+  newId: () => string;
+}
+
+/** An answer of what is shared, or of the source. */
+export interface Read extends CachedPrompt {
+  readonly tier: "redis" | "source";
+}
+
+/** Lets one process ask the source for what none has, while the others wait for its answer. */
+export class SharedTier {
+  readonly #parts: SharedTierParts;
+
+  constructor(parts: SharedTierParts) {
+    this.#parts = parts;
+  }
+
+  get freshMs(): number {
+    return this.#parts.freshMs;
+  }
+
+  /**
+   * @param newerThan when that was read which is asked for again; milliseconds since 1970
+   * @throws what the source throws
+   */
+  async read(key: PromptKey, newerThan: number, load: () => Promise<PromptVersion>): Promise<Read> {
+    const { cache, position, freshMs, now, newId } = this.#parts;
+    const claim = newId();
+    const since = Math.max(newerThan, now() - freshMs);
+    const { look, at } = await this.#look(key, since, claim);
+    if (isPrompt(look)) return { ...look, asOf: at.revision, tier: "redis" };
+    const claimed = look === "claimed";
+    try {
+      const stood = position();
+      const readAt = now();
+      const version = await load();
+      await cache.put(key, { version, readAt }, stood);
+      return { version, readAt, asOf: stood.revision, tier: "source" };
+    } finally {
+      if (claimed) await cache.release(key, claim);
+    }
+  }
+
+  /** What is shared, however long ago it was read; it lacks no change that was heard of. */
+  async any(key: PromptKey): Promise<CachedPrompt | undefined> {
+    const { cache, position } = this.#parts;
+    const at = position();
+    const look = await cache.look(key, at, 0, undefined);
+    return isPrompt(look) ? { ...look, asOf: at.revision } : undefined;
+  }
+
+  remove(key: PromptKey): Promise<void> {
+    return this.#parts.cache.remove(key);
+  }
+
+  async #look(key: PromptKey, since: number, claim: string) {
+    const { cache, position } = this.#parts;
+    let pause = LOOKS_MS.first;
+    for (let waited = 0; ; waited += pause) {
+      const at = position();
+      const look: SharedLook = await cache.look(key, at, since, claim);
+      if (look !== "busy" || waited > WAIT_MS) return { look, at };
+      pause = Math.min(2 * pause, LOOKS_MS.most);
+      await new Promise((resolve) => setTimeout(resolve, pause));
+    }
+  }
+}
+
+function isPrompt(look: SharedLook): look is SharedPrompt {
+  return typeof look === "object";
+}
