@@ -137,8 +137,12 @@ export interface ChangeTail {
 
 /** The end of the history as processes hand it to each other, the last 10,000 changes at least. */
 export interface ChangeStream extends ChangeTail {
-  /** Puts changes behind its end, unless that is another one by now; undefined: nothing is in it. */
-  append(end: Position | undefined, changes: readonly ChainedChange[]): Promise<void>;
+  /**
+   * Puts changes behind its end; undefined: nothing is in it.
+   *
+   * @returns false where its end is another one, and nothing was put
+   */
+  append(end: Position | undefined, changes: readonly ChainedChange[]): Promise<boolean>;
   /** Makes it empty, and whatever is shared beside it: the history is another one. */
   renew(): Promise<void>;
   /** Waits for changes behind a revision, about half a second at most. @throws unavailable */

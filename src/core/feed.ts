@@ -109,7 +109,7 @@ export class Feed implements ChangeFeed {
 
   async #read(): Promise<void> {
     try {
-      await this.#readOn(this.#tail);
+      await this.#readOn(this.#tail, this.#stream);
     } catch (cause) {
       if (this.#stream === undefined || !(await this.#readInstead(this.#stream))) throw cause;
       return;
@@ -117,13 +117,18 @@ export class Feed implements ChangeFeed {
     await this.#publish();
   }
 
-  async #readOn(tail: ChangeTail): Promise<void> {
+  /** @param handOn where the changes that are read are told at once */
+  async #readOn(tail: ChangeTail, handOn?: ChangeStream): Promise<void> {
     for (;;) {
       const { revision, hash } = this.#position;
       const changes = await tail.from(revision, PAGE);
       this.#heardAt = this.#options.now();
       if (revision !== 0 && changes[0]?.hash !== hash) return this.#restand(tail);
-      for (const change of changes) this.#apply(change);
+      const news = changes.filter(({ change }) => change.revision > revision);
+      for (const change of news) this.#apply(change);
+      if (revision !== 0 && news.length > 0) {
+        await handOn?.append({ revision, hash }, news).catch(this.#options.onFault);
+      }
       if (changes.length < PAGE) return;
     }
   }

@@ -13,8 +13,8 @@ import type { PromptVersion } from "./prompt.ts";
 /** For so long the source is left to the process that asks it. */
 const WAIT_MS = 5000;
 
-/** Between looks at whether that process has put its answer, growing. */
-const LOOKS_MS = { first: 2, most: 50 };
+/** Between looks at whether that process has put its answer, growing by half each time. */
+const LOOKS_MS = { first: 1, most: 50 };
 
 export interface SharedTierParts {
   cache: SharedCache;
@@ -55,15 +55,17 @@ export class SharedTier {
     const since = Math.max(newerThan, now() - freshMs);
     const { look, at } = await this.#look(key, since, claim);
     if (isPrompt(look)) return { ...look, asOf: at.revision, tier: "redis" };
-    const claimed = look === "claimed";
+    const release = () => (look === "claimed" ? cache.release(key, claim) : undefined);
+    const stood = position();
+    const readAt = now();
     try {
-      const stood = position();
-      const readAt = now();
       const version = await load();
-      await cache.put(key, { version, readAt }, stood);
+      // The caller does not wait until the others can have it too.
+      void cache.put(key, { version, readAt }, stood).then(release);
       return { version, readAt, asOf: stood.revision, tier: "source" };
-    } finally {
-      if (claimed) await cache.release(key, claim);
+    } catch (thrown) {
+      void release();
+      throw thrown;
     }
   }
 
@@ -86,8 +88,8 @@ export class SharedTier {
       const at = position();
       const look: SharedLook = await cache.look(key, at, since, claim);
       if (look !== "busy" || waited > WAIT_MS) return { look, at };
-      pause = Math.min(2 * pause, LOOKS_MS.most);
       await new Promise((resolve) => setTimeout(resolve, pause));
+      pause = Math.min(1.5 * pause, LOOKS_MS.most);
     }
   }
 }

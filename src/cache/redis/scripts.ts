@@ -40,13 +40,13 @@ export const SCRIPTS = {
 
   /**
    * KEYS: epoch, stream, the prompts that the changes are about.
-   * ARGV: epoch, the revision of the end, entries kept, and for each change revision, hash, previous hash, JSON.
+   * ARGV: epoch, the end's revision and hash, entries kept, and for each change revision, hash, previous hash, JSON.
    */
   append: `${EPOCH}${END}
-    if revision ~= ARGV[2] then return {'ok'} end
+    if revision ~= ARGV[2] or hash ~= ARGV[3] then return {'apart'} end
     for i = 1, #KEYS - 2 do
-      local at = 4 + 4 * (i - 1)
-      redis.call('xadd', KEYS[2], 'maxlen', '~', ARGV[3], ARGV[at] .. '-0',
+      local at = 5 + 4 * (i - 1)
+      redis.call('xadd', KEYS[2], 'maxlen', '~', ARGV[4], ARGV[at] .. '-0',
         'hash', ARGV[at + 1], 'previous', ARGV[at + 2], 'change', ARGV[at + 3])
       redis.call('unlink', KEYS[2 + i])
     end

@@ -46,18 +46,22 @@ export class RedisChangeStream implements ChangeStream {
     return revision === 0 ? undefined : { revision, hash: String(reply[2]) };
   }
 
-  async append(end: Position | undefined, changes: readonly ChainedChange[]): Promise<void> {
+  async append(end: Position | undefined, changes: readonly ChainedChange[]): Promise<boolean> {
     let at = end;
     for (let from = 0; from < changes.length; from += MOST_AT_ONCE) {
       const batch = changes.slice(from, from + MOST_AT_ONCE);
-      await this.#appendAtOnce(at, batch);
+      if (!(await this.#appendAtOnce(at, batch))) return false;
       const last = batch.at(-1) as ChainedChange;
       at = { revision: last.change.revision, hash: last.hash };
     }
+    return true;
   }
 
-  async #appendAtOnce(end: Position | undefined, changes: readonly ChainedChange[]) {
-    await this.#space.run("append", (prefix) => {
+  async #appendAtOnce(
+    end: Position | undefined,
+    changes: readonly ChainedChange[],
+  ): Promise<boolean> {
+    const reply = await this.#space.run("append", (prefix) => {
       const keys = changes.map(({ change }) =>
         promptKey(prefix, change, this.#sourceOf(change.project)),
       );
@@ -67,9 +71,10 @@ export class RedisChangeStream implements ChangeStream {
       });
       return {
         keys: [streamKey(prefix), ...keys],
-        args: [end?.revision ?? 0, KEPT, ...args],
+        args: [end?.revision ?? 0, end?.hash ?? "", KEPT, ...args],
       };
     });
+    return String(reply?.[0]) === "ok";
   }
 
   renew(): Promise<void> {

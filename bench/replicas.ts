@@ -1,0 +1,99 @@
+/** Replicas of promptd as processes of their own, as they are built for production. */
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { type Client, createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import { credentials, Client as GrpcClient } from "@grpc/grpc-js";
+import {
+  GetPromptRequestSchema,
+  GetPromptResponseSchema,
+  PromptService,
+} from "../gen/promptd/v1/prompt_service_pb.ts";
+
+export interface Replica {
+  prompts: Client<typeof PromptService>;
+  baseUrl: string;
+  /** The version that label `production` of a prompt leads to; asked with as little work as can be. */
+  version(name: string): Promise<number | undefined>;
+  /** The sum of a metric's values whose labels hold a text. */
+  metric(name: string, label?: string): Promise<number>;
+  stop(): Promise<void>;
+}
+
+/** Starts a replica on free ports, with a data directory of its own. */
+export async function startReplica(env: Record<string, string>): Promise<Replica> {
+  const dataDir = mkdtempSync(join(tmpdir(), "promptd-bench-"));
+  const child = spawn(process.execPath, ["dist/src/main.js", "serve"], {
+    env: {
+      PATH: process.env.PATH,
+      PROMPTD_GRPC_LISTEN: "127.0.0.1:0",
+      PROMPTD_HTTP_LISTEN: "127.0.0.1:0",
+      PROMPTD_DATA_DIR: dataDir,
+      ...env,
+    },
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  const stop = async () => {
+    if (child.exitCode === null && child.signalCode === null) {
+      const exited = once(child, "exit");
+      child.kill("SIGTERM");
+      await exited;
+    }
+    rmSync(dataDir, { recursive: true, force: true });
+  };
+  const said: string[] = [];
+  for await (const line of createInterface({ input: child.stderr })) {
+    said.push(line);
+    const { msg, grpc, http } = JSON.parse(line);
+    if (msg !== "serving") continue;
+    child.stderr.resume();
+    const transport = createGrpcTransport({ baseUrl: `http://${grpc}` });
+    const baseUrl = `http://${http}`;
+    const plain = new GrpcClient(grpc, credentials.createInsecure());
+    return {
+      prompts: createClient(PromptService, transport),
+      baseUrl,
+      version: (name) => versionOf(plain, name),
+      metric: async (name, label = "") => sum(await exposition(baseUrl), name, label),
+      stop,
+    };
+  }
+  await stop();
+  throw new Error(`promptd did not start:\n${said.join("\n")}`);
+}
+
+function versionOf(client: GrpcClient, name: string): Promise<number | undefined> {
+  const request = Buffer.from(
+    toBinary(GetPromptRequestSchema, create(GetPromptRequestSchema, { name })),
+  );
+  const same = (bytes: Buffer) => bytes;
+  return new Promise((resolve, reject) => {
+    client.makeUnaryRequest<Buffer, Buffer>(
+      "/promptd.v1.PromptService/GetPrompt",
+      same,
+      same,
+      request,
+      (error, bytes) => {
+        if (error !== null || bytes === undefined) return reject(error);
+        resolve(fromBinary(GetPromptResponseSchema, bytes).resolution?.version);
+      },
+    );
+  });
+}
+
+async function exposition(baseUrl: string): Promise<string> {
+  return (await fetch(`${baseUrl}/metrics`)).text();
+}
+
+function sum(text: string, name: string, label: string): number {
+  return text
+    .split("\n")
+    .filter((line) => /^[\w:]+/.exec(line)?.[0] === name && line.includes(label))
+    .reduce((total, line) => total + Number(line.split(" ").at(-1)), 0);
+}

@@ -1,0 +1,119 @@
+/**
+ * How long after SetLabels on one replica the last of eight answers with the new
+ * version: with one Redis, without, and for a client that keeps prompts itself.
+ *
+ * Each replica is asked over and over by one caller, with a pause of a millisecond, so a time is
+ * about two milliseconds too long at most. It begins when SetLabels is called.
+ */
+
+import { setTimeout } from "node:timers/promises";
+import { Langfuse } from "langfuse";
+import { startPostgres } from "../test/support/postgres-server.ts";
+import { startRedis } from "../test/support/redis-server.ts";
+import { type Replica, startReplica } from "./replicas.ts";
+import { report, row } from "./report.ts";
+
+const REPLICAS = 8;
+const ROUNDS = 200;
+const GIVEN_UP_MS = 10_000;
+
+/** Between two calls of one caller: eight in one process would else wait for each other. */
+const PAUSE_MS = 1;
+
+const NAME = "rollback";
+const VERSIONS = [1, 2] as const;
+
+const postgres = await startPostgres();
+if (postgres === undefined) throw new Error("no PostgreSQL is installed");
+const redis = await startRedis();
+
+try {
+  const withRedis = await measure({ PROMPTD_REDIS_URL: redis.url });
+  const without = await measure({});
+  const sdk = await measureSdk();
+  report(
+    "bench:rollback",
+    [
+      "| milliseconds from SetLabels to the last answer | times | p50 | p99 | max |",
+      "|---|---|---|---|---|",
+      row(`${REPLICAS} replicas, one Redis`, withRedis),
+      row(`${REPLICAS} replicas, no Redis`, without),
+      row("a client on `langfuse` 3 with its default cache", [sdk]),
+    ].join("\n"),
+  );
+} finally {
+  await redis.remove();
+  await postgres.remove();
+}
+
+async function start(env: Record<string, string>, count: number): Promise<Replica[]> {
+  const url = (postgres as NonNullable<typeof postgres>).url;
+  const shared = { PROMPTD_DATABASE_URL: url, ...env };
+  // One after the other: the first makes the tables.
+  const replicas: Replica[] = [];
+  for (let i = 0; i < count; i++) replicas.push(await startReplica(shared));
+  return replicas;
+}
+
+async function prepare({ prompts }: Replica): Promise<void> {
+  for (const version of VERSIONS) {
+    const template = { case: "text", value: `version ${version} `.repeat(50) } as const;
+    await prompts.createVersion({ name: NAME, template });
+  }
+  await move(prompts, 1);
+}
+
+function move(prompts: Replica["prompts"], version: number) {
+  return prompts.setLabels({ name: NAME, moves: [{ label: "production", version }] });
+}
+
+async function measure(env: Record<string, string>): Promise<number[]> {
+  const replicas = await start(env, REPLICAS);
+  try {
+    const [first] = replicas as [Replica];
+    await prepare(first);
+    const times: number[] = [];
+    for (let round = 0; round < ROUNDS; round++) {
+      const version = VERSIONS[round % 2 === 0 ? 1 : 0];
+      await Promise.all(replicas.map((replica) => answersWith(replica, 3 - version)));
+      const began = performance.now();
+      const [, ...answers] = await Promise.all([
+        move(first.prompts, version),
+        ...replicas.map((replica) => answersWith(replica, version)),
+      ]);
+      times.push(Math.max(...answers) - began);
+    }
+    return times;
+  } finally {
+    await Promise.all(replicas.map(({ stop }) => stop()));
+  }
+}
+
+/** @returns when it did, on the clock of `performance` */
+async function answersWith(replica: Replica, version: number): Promise<number> {
+  const until = performance.now() + GIVEN_UP_MS;
+  while (performance.now() < until) {
+    if ((await replica.version(NAME)) === version) return performance.now();
+    await setTimeout(PAUSE_MS);
+  }
+  throw new Error(`no answer with version ${version} within ${GIVEN_UP_MS} ms`);
+}
+
+/** The SDK asks a promptd of its own, so that its minute does not hold up the rest. */
+async function measureSdk(): Promise<number> {
+  const [replica] = (await start({}, 1)) as [Replica];
+  const langfuse = new Langfuse({ publicKey: "pk", secretKey: "sk", baseUrl: replica.baseUrl });
+  try {
+    await move(replica.prompts, 1);
+    await langfuse.getPrompt(NAME);
+    const began = performance.now();
+    await move(replica.prompts, 2);
+    while ((await langfuse.getPrompt(NAME)).version !== 2) {
+      await setTimeout(20);
+    }
+    return performance.now() - began;
+  } finally {
+    await langfuse.shutdownAsync();
+    await replica.stop();
+  }
+}
