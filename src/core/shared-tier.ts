@@ -11,7 +11,7 @@ import type {
 import type { PromptVersion } from "./prompt.ts";
 
 /** For so long the source is left to the process that asks it. */
-const WAIT_MS = 5000;
+const WAIT_MS = 2000;
 
 /** Between looks at whether that process has put its answer, growing by half each time. */
 const LOOKS_MS = { first: 1, most: 50 };

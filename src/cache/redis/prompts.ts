@@ -14,7 +14,7 @@ import { promptKey, type RedisSpace, streamKey } from "./space.ts";
 const KEPT_MS = 24 * 60 * 60 * 1000;
 
 /** A process that asks the source for longer is not waited for. */
-const CLAIM_MS = 5000;
+const CLAIM_MS = 2000;
 
 /** What stands beside a body; times are milliseconds since 1970. */
 type Metadata = Omit<PromptVersion, "body" | "updatedAt" | "createdAt"> & {
