@@ -21,7 +21,7 @@ export const CALLER = { project: "default", actor: "model" };
 export const FRESH_MS = 10_000;
 
 /** How long it is remembered that something does not exist. */
-const MISSING_MS = 3000;
+export const MISSING_MS = 3000;
 
 /** What a selector leads to, or why it leads nowhere. */
 export type Told = string;
@@ -125,7 +125,6 @@ export class Replica {
     for (const redis of this.#redises) redis.close();
   }
 
-  /** And is asked again once it has forgotten what did not exist, which a restore may have brought back unheard. */
   async catchUp(moment: number): Promise<void> {
     try {
       await this.#feed.catchUp();
@@ -133,7 +132,6 @@ export class Replica {
       expect(PromptdError.from(thrown).code).toBe("unavailable");
       return;
     }
-    this.#world.now += MISSING_MS;
     if (!this.cutFromDatabase) this.heard = Math.max(this.heard, moment);
   }
 

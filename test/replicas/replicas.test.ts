@@ -11,7 +11,7 @@ import { openDatabase } from "../../src/store/open.ts";
 import { Registry } from "../../src/store/registry.ts";
 import { temporaryDirectory, text } from "../registry/fixtures.ts";
 import { SKIPPED_WITHOUT_REDIS, startRedis, withoutRedis } from "../support/redis-server.ts";
-import { CALLER, FRESH_MS, Replica, type Told, told, type World } from "./replica.ts";
+import { CALLER, FRESH_MS, MISSING_MS, Replica, type Told, told, type World } from "./replica.ts";
 
 const NAMES = ["a"];
 const LABELS = ["production"];
@@ -23,21 +23,24 @@ const SILENT_MS = 5000;
 const name = fc.constantFrom(...NAMES);
 const replica = fc.nat(1);
 
+/** Who changes something and so hears of it; 2: another process. */
+const by = fc.nat(2);
+
 const STEPS = {
-  create: [4, { name, body: fc.nat(3), label: fc.constantFrom(undefined, ...LABELS) }],
-  move: [4, { name, label: fc.constantFrom(...LABELS), version: fc.nat(3) }],
-  tag: [1, { name, tag: fc.constantFrom("x", "y") }],
-  delete: [1, { name }],
+  create: [4, { by, name, body: fc.nat(3), label: fc.constantFrom(undefined, ...LABELS) }],
+  move: [4, { by, name, label: fc.constantFrom(...LABELS), version: fc.nat(3) }],
+  tag: [1, { by, name, tag: fc.constantFrom("x", "y") }],
+  delete: [1, { by, name }],
   "back up": [1, {}],
   restore: [1, {}],
   ask: [12, { replica, name, selector: fc.constantFrom(...SELECTORS) }],
   "catch up": [4, { replica }],
   "grow old": [2, {}],
   "fall silent": [1, {}],
-  "start anew": [1, { replica }],
+  "start anew": [2, { replica }],
   "cut from the database": [1, { replica }],
-  "cut from Redis": [1, { replica }],
-  mend: [2, { replica }],
+  "cut from Redis": [2, { replica }],
+  mend: [3, { replica }],
   "lose Redis": [1, {}],
   turn: [3, {}],
 } as const;
@@ -51,6 +54,7 @@ const step = fc.oneof(
 
 interface Step {
   do: keyof typeof STEPS;
+  by?: number;
   name?: string;
   label?: string;
   version?: number;
@@ -148,6 +152,8 @@ async function run(steps: readonly Step[], redisUrl?: string): Promise<void> {
         }
         case "catch up":
           await replica.catchUp(moments.length - 1);
+          // Of what did not exist, a restore may have brought something back unheard.
+          world.now += MISSING_MS;
           break;
         case "grow old":
           world.now += 2 * FRESH_MS;
@@ -180,6 +186,7 @@ async function run(steps: readonly Step[], redisUrl?: string): Promise<void> {
           if (PromptdError.from(thrown).code === "internal") throw thrown;
         });
         await look();
+        await replicas[each.by ?? 2]?.catchUp(moments.length - 1);
       }
     }
     for (const check of await Promise.all(asked)) check();
@@ -191,6 +198,7 @@ async function run(steps: readonly Step[], redisUrl?: string): Promise<void> {
         // What stood in for the database is asked for again behind the first answer.
         const fresh = async () => {
           await replica.catchUp(moments.length - 1);
+          world.now += MISSING_MS;
           const answer = await replica.ask(name, selector);
           return answer?.stale ? "stale" : answer?.told;
         };
