@@ -63,6 +63,13 @@ function rows(table: string): number {
 }
 
 describe("a last known good", () => {
+  it("keeps nothing that comes after it was closed", () => {
+    file.close();
+    file.put(KEY, prompt("late"));
+    restart();
+    expect(file.get(KEY)).toBeUndefined();
+  });
+
   it("is the same before it is written and after a restart", () => {
     expect(file.empty).toBe(true);
     file.put(KEY, prompt());
@@ -177,7 +184,7 @@ describe("a file", () => {
       expect(file.get(KEY)).toEqual(prompt());
       expect(file.keys.get("q")).toBe(true);
       file.put(KEY, prompt("two"));
-      file.close();
+      restart();
       expect(file.get(KEY)).toEqual(prompt());
       expect(faults).toHaveLength(1);
       // What cannot be forgotten is not believed any more.

@@ -52,6 +52,7 @@ export class LastKnownFile implements LastKnownGood {
   /** What a key leads to once all is written; undefined: nothing. In order of writing. */
   readonly #waiting = new Map<string, { value: unknown; write: Write }>();
   #timer: NodeJS.Timeout | undefined;
+  #closed = false;
 
   constructor(path: string, onFault: (message: string, cause: unknown) => void) {
     this.#path = path;
@@ -104,10 +105,11 @@ export class LastKnownFile implements LastKnownGood {
     return this.read((db) => db.prepare("select 1 from prompts limit 1").get([])) === undefined;
   }
 
-  /** Writes what waits, and lets go of the file. */
+  /** Writes what waits, and lets go of the file. What comes later is not kept. */
   close(): void {
     clearTimeout(this.#timer);
     while (this.#waiting.size > 0 && this.#flush());
+    this.#closed = true;
     this.#db?.close();
     this.#db = undefined;
   }
@@ -126,13 +128,14 @@ export class LastKnownFile implements LastKnownGood {
 
   write(name: string, value: unknown, write: Write): void {
     this.#waiting.delete(name);
-    if (this.#waiting.size >= MOST_WAITING) return;
+    if (this.#closed || this.#waiting.size >= MOST_WAITING) return;
     this.#waiting.set(name, { value, write });
     this.#schedule(WRITE_MS);
   }
 
   /** @returns undefined where it cannot be read */
   read<Result>(work: (db: Libsql.Database) => Result): Result | undefined {
+    if (this.#closed) return undefined;
     try {
       this.#db ??= open(this.#path);
       return work(this.#db);
