@@ -34,6 +34,7 @@ import { langfuseListener } from "./rpc/langfuse/listener.ts";
 import { langfusePrompts } from "./rpc/langfuse/prompts.ts";
 import { LangfuseProxy, type Upstream } from "./rpc/langfuse/proxy.ts";
 import { OpenCalls } from "./rpc/open-calls.ts";
+import { OpenStreams } from "./rpc/open-streams.ts";
 import {
   CHANGE_PERMISSIONS,
   KEY_PERMISSIONS,
@@ -110,7 +111,8 @@ async function serveOn(
 
   const keys = new Keys(database);
   const registry = new Registry(database);
-  const feed = new Feed(changeTail(database), {
+  const tail = changeTail(database);
+  const feed = new Feed(tail, {
     pollMs: POLL_MS,
     onFault: (err) => log.debug({ err }, "the history cannot be read"),
   });
@@ -151,9 +153,11 @@ async function serveOn(
     keyRate: settings.keyRate,
   });
   const gate = new Gate(knownKeys, open);
-  const calls = new Calls({ gate, limits, feed, log, observer: metrics });
   const openCalls = new OpenCalls(settings.callMemory, metrics.cut);
-  const prompts = promptService({ resolver, source: registry, newId });
+  const streams = new OpenStreams(openCalls);
+  metrics.countWatchers(streams);
+  const calls = new Calls({ gate, limits, streams, feed, log, observer: metrics });
+  const prompts = promptService({ resolver, source: registry, feed, tail, newId });
   const served = [
     serve(PromptService, prompts, PROMPT_PERMISSIONS),
     serve(ChangeService, changeService(registry), CHANGE_PERMISSIONS),
@@ -211,6 +215,7 @@ async function serveOn(
       serving = false;
       certificates?.close();
       log.info("stopping");
+      streams.end();
       await Promise.all([grpc.close(settings.shutdownGrace), http.close(settings.shutdownGrace)]);
       openCalls.stop();
       await beginning.close();

@@ -116,9 +116,9 @@ export class Validator {
     this.require(version >= 1, field, "expected 1 or more");
   }
 
-  userId(userId: string): void {
-    this.#bytes(userId, LIMITS.userIdBytes, "user_id");
-    this.require(userId.isWellFormed(), "user_id", "must not hold a broken surrogate");
+  userId(userId: string, field = "user_id"): void {
+    this.#bytes(userId, LIMITS.userIdBytes, field);
+    this.require(userId.isWellFormed(), field, "must not hold a broken surrogate");
   }
 
   /** A reason or commit message. */

@@ -19,6 +19,8 @@ export interface Metrics {
   read(outcome: string, seconds: number): void;
   /** Tells how far a change feed has come, whenever metrics are read. */
   follow(feed: { applied: number; quietMs: number }): void;
+  /** Tells how many streams of WatchPrompts are open, whenever metrics are read. */
+  countWatchers(streams: { count: number }): void;
   /** All metrics in Prometheus' text format. */
   exposition(): Promise<{ contentType: string; text: string }>;
 }
@@ -99,6 +101,16 @@ export function createMetrics(): Metrics {
         registers: [registry],
         collect() {
           this.set(feed.quietMs / 1000);
+        },
+      });
+    },
+    countWatchers(streams) {
+      new Gauge({
+        name: "promptd_watchers",
+        help: "Open streams of WatchPrompts.",
+        registers: [registry],
+        collect() {
+          this.set(streams.count);
         },
       });
     },
