@@ -1,15 +1,18 @@
 /** Watching prompts: what is told to whoever watches, and when. */
 
 import type { ChangeFeed, ChangeTail } from "./cache-ports.ts";
-import { sha256 } from "./content-hash.ts";
 import { PromptdError, throwIfAborted } from "./errors.ts";
 import { ANONYMOUS } from "./keys.ts";
 import type { Caller } from "./ports.ts";
 import type { Change } from "./prompt.ts";
 import type { Question, Resolved, Resolver } from "./resolver.ts";
-
-/** What a question led to now. */
-export type Outcome = Resolved | PromptdError;
+import {
+  fingerprint,
+  isDoubtful,
+  namesOf,
+  type Outcome,
+  promptsChangedSince,
+} from "./watched-answers.ts";
 
 /**
  * Something to tell. Every change up to its revision is in what was told so far;
@@ -42,10 +45,6 @@ export const HEARTBEAT_MS = 10_000;
 
 /** An answer that nobody can vouch for is looked at again after this time. */
 const RETRY_MS = 1000;
-
-/** How far back a watcher may go on from, in changes, and how many are read at once. */
-const LONGEST_WAY_BACK = 10_000;
-const PAGE = 500;
 
 /** Names that are remembered while answers are looked for. */
 const MOST_HEARD = 1000;
@@ -156,35 +155,18 @@ export class Watch {
   }
 
   async #first(): Promise<WatchEvent> {
-    const { after = 0, feed } = this.#parts;
+    const { after = 0, feed, tail, caller } = this.#parts;
     // Another replica may have been ahead.
     if (after > feed.applied) await feed.catchUp().catch(() => {});
+    this.#heard = new Set();
     const known = after > 0 && after <= feed.applied;
-    const changed = known ? await this.#changedSince(after) : undefined;
-    throwIfAborted(this.#parts.caller.signal);
+    const changed = known ? await promptsChangedSince(tail, caller.project, after) : undefined;
+    throwIfAborted(caller.signal);
     if (changed === undefined || this.#heard === undefined || feed.applied < after) {
       return this.#snapshot();
     }
     // Changes since those that were read may be of prompts that nobody knows yet to be included.
     return this.#resume(new Set([...changed, ...this.#heard]), after);
-  }
-
-  /** The prompts that changed behind a revision; undefined where nobody can tell. */
-  async #changedSince(after: number): Promise<Set<string> | undefined> {
-    const { tail, caller } = this.#parts;
-    const names = new Set<string>();
-    let from = after;
-    for (let read = 0; read < LONGEST_WAY_BACK; read += PAGE) {
-      const page = await tail.from(from, PAGE).catch(() => []);
-      // Each page begins with the change that the one before ended with.
-      if (page[0]?.change.revision !== from) return undefined;
-      for (const { change } of page.slice(1)) {
-        if (change.project === caller.project) names.add(change.name);
-        from = change.revision;
-      }
-      if (page.length < PAGE) return names;
-    }
-    return undefined;
   }
 
   async #next(): Promise<WatchEvent | undefined> {
@@ -339,27 +321,4 @@ export class Watch {
 interface Looked {
   index: number;
   outcome: Outcome;
-}
-
-/** What nobody can vouch for now is no news: whoever watches keeps what was told before. */
-function isDoubtful(outcome: Outcome): boolean {
-  if (!(outcome instanceof PromptdError)) return outcome.stale;
-  return outcome.code !== "not_found" && outcome.code !== "refused";
-}
-
-/** Which prompts an answer is made of; undefined where nobody can say. */
-function namesOf({ name }: Question, outcome: Outcome): ReadonlySet<string> | undefined {
-  if (outcome instanceof PromptdError) {
-    return outcome.code === "not_found" ? new Set([name]) : undefined;
-  }
-  return new Set([name, ...outcome.answer.components.map((component) => component.name)]);
-}
-
-/** The same for answers that are told as one. */
-function fingerprint(outcome: Outcome): string {
-  if (outcome instanceof PromptdError) return outcome.code;
-  const { version, components } = outcome.answer;
-  const { version: number, contentHash, revision, updatedAt } = version;
-  const parts = components.map((part) => [part.name, part.version, part.contentHash]);
-  return sha256(JSON.stringify([number, contentHash, revision, updatedAt.getTime(), parts]));
 }

@@ -31,7 +31,8 @@ import {
 import { PromptdError } from "../core/errors.ts";
 import type { Answer, Resolved } from "../core/resolver.ts";
 import type { Compiled } from "../core/template/compile.ts";
-import type { Outcome, WatchEvent } from "../core/watch.ts";
+import type { WatchEvent } from "../core/watch.ts";
+import type { Outcome } from "../core/watched-answers.ts";
 import { toPrompt, toResolution, toValue, WIRE_TIERS } from "./convert.ts";
 import { MESSAGE_LIMIT_BYTES } from "./served.ts";
 import { type Status, toStatus } from "./status.ts";

@@ -80,6 +80,8 @@ export function connectListener(
     OPEN_CALLS.set(request, open);
     readToItsEnd(request, response, (bytes) => openCalls.hold(open, bytes));
     const isCall = unread.watch(request, response);
+    // connect waits for a message to drain, and would for ever where the peer was cut.
+    if (isCall) response.once("close", () => response.emit("drain"));
     if (GRPC_WEB_JSON.test(request.headers["content-type"] ?? "")) {
       response.writeHead(415).end();
       return;

@@ -54,6 +54,11 @@ export class OpenCalls {
     this.#sweep = setInterval(() => this.cutSlow(), SWEEP_MS).unref();
   }
 
+  /** What all calls hold together. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   /**
    * @param address of the peer
    * @param cut ends the call without waiting for the peer

@@ -1,14 +1,15 @@
 import { PromptdError } from "../core/errors.ts";
 import type { OpenCall, OpenCalls } from "./open-calls.ts";
 
-/** Streams that a process serves at once. */
-const MOST_STREAMS = 1000;
-
-/** What one key may have of them, so that it leaves room for others. */
-const MOST_STREAMS_OF_ONE_KEY = 500;
-
-/** Whoever takes no message for so long is cut. */
-const TAKEN_WITHIN_MS = 20_000;
+/** As the contract has it. */
+const BOUNDS = {
+  /** Streams that a process serves at once. */
+  most: 1000,
+  /** What one key may have of them, so that it leaves room for others. */
+  mostOfOneKey: 500,
+  /** Whoever takes no message for so long is cut, in milliseconds. */
+  patienceMs: 20_000,
+};
 
 /**
  * The streams of answers that go on until somebody ends them. A stream has one
@@ -19,10 +20,12 @@ export class OpenStreams {
   readonly #open = new Set<OpenStream>();
   /** How many there are, by key id. */
   readonly #ofKey = new Map<string, number>();
+  readonly #bounds: typeof BOUNDS;
   #stopping = false;
 
-  constructor(openCalls: OpenCalls) {
+  constructor(openCalls: OpenCalls, bounds = BOUNDS) {
     this.#openCalls = openCalls;
+    this.#bounds = bounds;
   }
 
   get count(): number {
@@ -37,10 +40,11 @@ export class OpenStreams {
   open(key: string, caller: AbortSignal, call: OpenCall): OpenStream {
     if (this.#stopping) throw stopping();
     const ofKey = this.#ofKey.get(key) ?? 0;
-    if (this.#open.size >= MOST_STREAMS) throw crowded(`${MOST_STREAMS} streams are open`);
-    if (ofKey >= MOST_STREAMS_OF_ONE_KEY) throw crowded(`${ofKey} streams are open with this key`);
+    const { most, mostOfOneKey, patienceMs } = this.#bounds;
+    if (this.#open.size >= most) throw crowded(`${most} streams are open`);
+    if (ofKey >= mostOfOneKey) throw crowded(`${ofKey} streams are open with this key`);
     this.#openCalls.outlast(call);
-    const stream = new OpenStream(this.#openCalls, call, caller, () => {
+    const stream = new OpenStream(this.#openCalls, call, { caller, patienceMs }, () => {
       this.#open.delete(stream);
       const left = (this.#ofKey.get(key) ?? 1) - 1;
       if (left === 0) this.#ofKey.delete(key);
@@ -64,14 +68,21 @@ export class OpenStream {
   readonly #openCalls: OpenCalls;
   readonly #call: OpenCall;
   readonly #caller: AbortSignal;
+  readonly #patienceMs: number;
   readonly #onEnd: () => void;
   /** Until a message is taken. */
   #patience: NodeJS.Timeout | undefined;
 
-  constructor(openCalls: OpenCalls, call: OpenCall, caller: AbortSignal, onEnd: () => void) {
+  constructor(
+    openCalls: OpenCalls,
+    call: OpenCall,
+    { caller, patienceMs }: { caller: AbortSignal; patienceMs: number },
+    onEnd: () => void,
+  ) {
     this.#openCalls = openCalls;
     this.#call = call;
     this.#caller = caller;
+    this.#patienceMs = patienceMs;
     this.#onEnd = onEnd;
     caller.addEventListener("abort", this.#onCallerGone, { once: true });
   }
@@ -85,10 +96,10 @@ export class OpenStream {
   async *send(message: Uint8Array): AsyncGenerator<Uint8Array> {
     this.#openCalls.hold(this.#call, message.byteLength);
     this.#patience = setTimeout(() => {
-      const message = `no message was taken for ${TAKEN_WITHIN_MS / 1000} s; watch again with after_revision`;
+      const message = `no message was taken for ${this.#patienceMs / 1000} s; go on with after_revision`;
       this.end(new PromptdError("too_many", message));
       this.#openCalls.cut(this.#call, "slow");
-    }, TAKEN_WITHIN_MS);
+    }, this.#patienceMs);
     try {
       yield message;
     } finally {
