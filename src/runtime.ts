@@ -16,6 +16,7 @@ import { PromptdError } from "./core/errors.ts";
 import { Feed } from "./core/feed.ts";
 import { DEFAULT_PROJECT, Gate } from "./core/keys.ts";
 import { KnownKeys } from "./core/known-keys.ts";
+import { Replica } from "./core/replicas.ts";
 import { Resolver } from "./core/resolver.ts";
 import { Tiers } from "./core/tiers.ts";
 import { allowOrigins } from "./http/cors.ts";
@@ -51,6 +52,7 @@ import type { Database } from "./store/database.ts";
 import { Keys } from "./store/keys.ts";
 import { openDatabase } from "./store/open.ts";
 import { Registry } from "./store/registry.ts";
+import { ReplicaRows } from "./store/replicas.ts";
 import { createLog } from "./telemetry/log.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 import { Certificates } from "./tls/certificates.ts";
@@ -116,6 +118,9 @@ async function serveOn(
     pollMs: POLL_MS,
     onFault: (err) => log.debug({ err }, "the history cannot be read"),
   });
+  const replica = new Replica(newId(), new ReplicaRows(database), feed, {
+    onFault: (err) => log.debug({ err }, "this replica cannot be reported"),
+  });
   const knownKeys = new KnownKeys(keys, feed, lastKnownGood.keys);
   const doorIsOpen = async () => {
     const open = !(await knownKeys.anyKey());
@@ -128,6 +133,7 @@ async function serveOn(
     await doorIsOpen();
     if (settings.seedDir !== undefined) await seed(registry, settings.seedDir, log);
     await feed.start();
+    replica.start();
   }, log);
   await beginning.attempt(standsAlone);
   const open = await doorIsOpen();
@@ -157,7 +163,7 @@ async function serveOn(
   const streams = new OpenStreams(openCalls);
   metrics.countWatchers(streams);
   const calls = new Calls({ gate, limits, streams, feed, log, observer: metrics });
-  const prompts = promptService({ resolver, source: registry, feed, tail, newId });
+  const prompts = promptService({ resolver, source: registry, replica, feed, tail, newId });
   const served = [
     serve(PromptService, prompts, PROMPT_PERMISSIONS),
     serve(ChangeService, changeService(registry), CHANGE_PERMISSIONS),
@@ -219,6 +225,7 @@ async function serveOn(
       await Promise.all([grpc.close(settings.shutdownGrace), http.close(settings.shutdownGrace)]);
       openCalls.stop();
       await beginning.close();
+      await replica.close();
       feed.close();
       lastKnownGood.close();
       await database.close();

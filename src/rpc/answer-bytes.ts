@@ -75,8 +75,9 @@ export function batchBytes(
   let room = roomForItems(items.length);
   for (const item of items) {
     const bytes = "answer" in item ? answerBytes(item.answer) : 0;
-    if (bytes <= room) room -= bytes;
-    lengthDelimited(writer, field, itemBytes(bytes <= room ? item : NO_ROOM, newResolutionId));
+    const fits = bytes <= room;
+    if (fits) room -= bytes;
+    lengthDelimited(writer, field, itemBytes(fits ? item : NO_ROOM, newResolutionId));
   }
   return writer.finish();
 }

@@ -13,7 +13,7 @@ import { certificateCredential, credentialOf, type Header, projectOf } from "./c
 import type { OpenCall } from "./open-calls.ts";
 import { gone, type OpenStream, type OpenStreams } from "./open-streams.ts";
 import { requireScope } from "./permissions.ts";
-import type { Operation, ServedMethod, ServedStream } from "./served.ts";
+import { Later, type Operation, type ServedMethod, type ServedStream } from "./served.ts";
 import "./text-encoding.ts";
 import { type Status, toCode, toStatus } from "./status.ts";
 
@@ -136,7 +136,7 @@ export class Calls {
     transport: Transport,
     arrival: Arrival,
     read: () => Request,
-    work: (request: Request, caller: Caller) => Promise<Response>,
+    work: (request: Request, caller: Caller) => Promise<Response | Later<Response>>,
   ): Promise<Response> {
     const origin = operation.read ? undefined : arrival.origin;
     const call: Call = { operation, transport, arrival, origin, started: performance.now() };
@@ -152,9 +152,10 @@ export class Calls {
         if (!operation.read) await this.#feed.catchUp().catch(() => {});
         return response;
       };
-      const response = operation.elsewhere
+      const done = operation.elsewhere
         ? await answer()
         : await this.#limits.run(caller.actor, arrival, answer);
+      const response = done instanceof Later ? await done.answer() : done;
       this.#ended(call, response);
       return response;
     } catch (thrown) {

@@ -1,4 +1,5 @@
 import { create } from "@bufbuild/protobuf";
+import { durationMs } from "@bufbuild/protobuf/wkt";
 import { PromptInfoSchema } from "../../gen/promptd/v1/prompt_pb.ts";
 import {
   type CompileRequest,
@@ -7,6 +8,7 @@ import {
   ListPromptsResponseSchema,
   ListVersionsResponseSchema,
   type PromptService,
+  ReplicasReachedSchema,
   SetLabelsResponseSchema,
   SetTagsResponseSchema,
 } from "../../gen/promptd/v1/prompt_service_pb.ts";
@@ -16,6 +18,7 @@ import { PromptdError } from "../core/errors.ts";
 import { requireValidVersion } from "../core/new-version.ts";
 import type { NewVersion, PromptSource } from "../core/ports.ts";
 import { type JsonValue, LATEST_LABEL } from "../core/prompt.ts";
+import type { Replica } from "../core/replicas.ts";
 import type { Resolver } from "../core/resolver.ts";
 import { compile } from "../core/template/compile.ts";
 import { LIMITS, Validator } from "../core/validate.ts";
@@ -34,13 +37,14 @@ import { toPendingChange } from "./convert-policy.ts";
 import { fromPageToken, readablePage, toPageToken } from "./pages.ts";
 import { requirePrompt, requireScope } from "./permissions.ts";
 import { questionOf } from "./questions.ts";
-import type { Implementation } from "./served.ts";
+import { type Implementation, Later } from "./served.ts";
 import { type Status, toStatus } from "./status.ts";
 import { watchPrompts } from "./watch-prompts.ts";
 
 export interface PromptServiceParts {
   resolver: Resolver;
   source: PromptSource;
+  replica: Pick<Replica, "reached">;
   feed: ChangeFeed;
   tail: ChangeTail;
   /** A fresh UUID (version 7) for each resolution. */
@@ -51,6 +55,7 @@ export interface PromptServiceParts {
 export function promptService({
   resolver,
   source,
+  replica,
   feed,
   tail,
   newId,
@@ -155,10 +160,12 @@ export function promptService({
       });
     },
 
-    async setLabels({ name, moves, expectedRevision, reason }, caller) {
+    async setLabels({ name, moves, expectedRevision, reason, waitForReplicas }, caller) {
+      const waitMs = waitForReplicas && durationMs(waitForReplicas);
       const validator = new Validator();
       validator.name(name);
       validator.moves(moves.map(({ label }) => label));
+      if (waitMs !== undefined) validator.wait(waitMs, "wait_for_replicas");
       validator.message(reason, "reason");
       validator.done();
       requirePrompt(caller, name);
@@ -168,10 +175,16 @@ export function promptService({
         reason,
         ...fromRevision(expectedRevision),
       });
-      return create(SetLabelsResponseSchema, {
+      const response = create(SetLabelsResponseSchema, {
         revision: BigInt(revision),
         previous,
         ...(pending && { pending: toPendingChange(pending) }),
+      });
+      if (waitMs === undefined || pending !== undefined) return response;
+      return new Later(async () => {
+        const reached = await replica.reached(revision, waitMs, caller.signal);
+        if (reached !== undefined) response.replicas = create(ReplicasReachedSchema, reached);
+        return response;
       });
     },
 

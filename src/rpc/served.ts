@@ -35,7 +35,16 @@ export function requestLimit({ name }: { name: string }): number {
 type Method<Desc extends DescMethodUnary = DescMethodUnary> = (
   request: MessageShape<Desc["input"]>,
   caller: Caller,
-) => Promise<MessageShape<Desc["output"]> | Uint8Array>;
+) => Promise<MessageShape<Desc["output"]> | Uint8Array | Later<MessageShape<Desc["output"]>>>;
+
+/** An answer that is waited for when the work is done: meanwhile the call takes no turn of others. */
+export class Later<Response> {
+  readonly answer: () => Promise<Response>;
+
+  constructor(answer: () => Promise<Response>) {
+    this.answer = answer;
+  }
+}
 
 /** Whose answers go on for as long as its caller is there. */
 export interface StreamCaller extends Caller {

@@ -110,6 +110,7 @@ async function runner(database: Database): Promise<(request: Request) => Promise
   const prompts = promptService({
     resolver,
     source: registry,
+    replica: { reached: async () => ({ applied: 1, live: 1 }) },
     feed,
     tail,
     newId: () => "id",
