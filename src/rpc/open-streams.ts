@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { PromptdError } from "../core/errors.ts";
 import type { OpenCall, OpenCalls } from "./open-calls.ts";
 
@@ -81,6 +82,8 @@ export class OpenStream {
   ) {
     this.#openCalls = openCalls;
     this.#call = call;
+    // Each answer that is looked for listens.
+    setMaxListeners(0, this.signal);
     this.#caller = caller;
     this.#patienceMs = patienceMs;
     this.#onEnd = onEnd;
