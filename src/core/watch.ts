@@ -41,7 +41,7 @@ export interface WatchParts {
 }
 
 /** When nothing else was told for so long, that is told; and callers are let in anew this often. */
-export const HEARTBEAT_MS = 10_000;
+const HEARTBEAT_MS = 10_000;
 
 /** An answer that nobody can vouch for is looked at again after this time. */
 const RETRY_MS = 1000;

@@ -1,5 +1,5 @@
 import { setMaxListeners } from "node:events";
-import { PromptdError } from "../core/errors.ts";
+import { PromptdError, throwIfAborted } from "../core/errors.ts";
 import type { OpenCall, OpenCalls } from "./open-calls.ts";
 
 /** As the contract has it. */
@@ -36,10 +36,11 @@ export class OpenStreams {
   /**
    * Opens a stream, which ends with its caller.
    *
-   * @throws too_many, unavailable while the service stops
+   * @throws too_many, unavailable while the service stops; canceled for a caller that is gone
    */
   open(key: string, caller: AbortSignal, call: OpenCall): OpenStream {
     if (this.#stopping) throw stopping();
+    throwIfAborted(caller);
     const ofKey = this.#ofKey.get(key) ?? 0;
     const { most, mostOfOneKey, patienceMs } = this.#bounds;
     if (this.#open.size >= most) throw crowded(`${most} streams are open`);

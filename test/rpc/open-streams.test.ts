@@ -245,3 +245,14 @@ it("leaves room for other keys, within a bound for all", () => {
   expect(() => open(ANONYMOUS)).toThrow("with this key");
   open("key_2");
 });
+
+it("opens none for a caller that is gone", () => {
+  const open = () =>
+    streams.open(
+      ANONYMOUS,
+      AbortSignal.abort(),
+      openCalls.open("", () => {}),
+    );
+  expect(open).toThrow("the caller gave up");
+  expect(streams.count).toBe(0);
+});
