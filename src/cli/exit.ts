@@ -29,7 +29,8 @@ export const EXIT_MEANING: Record<keyof typeof EXIT, string> = {
   unreachable: "the service, or what it depends on, could not be reached in time",
   denied: "no key was sent (`PROMPTD_API_KEY`), it is not valid, or it does not allow this",
   behind: "the labels have moved, but not all replicas answer with that yet (`--wait`)",
-  interrupted: "a second signal ended serve before the calls in flight were done",
+  interrupted:
+    "interrupted; serve only where a second signal ended it before the calls in flight were done",
 };
 
 /** What was asked for is done, and not everywhere yet. */

@@ -100,8 +100,8 @@ export class OpenStream {
   async *send(message: Uint8Array): AsyncGenerator<Uint8Array> {
     this.#openCalls.hold(this.#call, message.byteLength);
     this.#patience = setTimeout(() => {
-      const message = `no message was taken for ${this.#patienceMs / 1000} s; go on with after_revision`;
-      this.end(new PromptdError("too_many", message));
+      const why = `no message was taken for ${this.#patienceMs / 1000} s; go on with after_revision`;
+      this.end(new PromptdError("too_many", why));
       this.#openCalls.cut(this.#call, "slow");
     }, this.#patienceMs);
     try {

@@ -11,7 +11,7 @@ type Asking = Pick<GetPromptRequest, "name" | "selector" | "userId">;
 /** @throws invalid, forbidden */
 export function questionOf(request: Asking, caller: Caller, raw = false): Question {
   const validator = new Validator();
-  const question = { ...validQuestion(request, validator), raw };
+  const question = validQuestion(request, raw, validator);
   validator.done();
   requirePrompt(caller, question.name);
   return question;
@@ -23,10 +23,9 @@ export function questionsOf(requests: readonly GetPromptRequest[], caller: Calle
   validator.require(requests.length > 0, "prompts", "expected at least 1");
   validator.count(requests.length, LIMITS.batch, "prompts");
   validator.done();
-  const questions = requests.map((request, index) => ({
-    ...validQuestion(request, validator, `prompts[${index}].`),
-    raw: request.raw,
-  }));
+  const questions = requests.map((request, index) =>
+    validQuestion(request, request.raw, validator, `prompts[${index}].`),
+  );
   validator.done();
   for (const { name } of questions) requirePrompt(caller, name);
   return questions;
@@ -35,6 +34,7 @@ export function questionsOf(requests: readonly GetPromptRequest[], caller: Calle
 /** @param field what stands before the names of the request's fields */
 function validQuestion(
   { name, selector: asked, userId }: Asking,
+  raw: boolean,
   validator: Validator,
   field = "",
 ): Question {
@@ -43,5 +43,5 @@ function validQuestion(
   if ("version" in selector) validator.version(selector.version, `${field}version`);
   else validator.label(selector.label, `${field}label`);
   validator.userId(userId, `${field}user_id`);
-  return { name, selector };
+  return { name, selector, raw };
 }
