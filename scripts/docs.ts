@@ -55,7 +55,8 @@ given as \`--address\`, and \`PROMPTD_API_KEY\`, the secret of the key to call w
 async function metricsReference(): Promise<string> {
   const metrics = createMetrics();
   metrics.follow({ applied: 0, quietMs: 0 });
-  metrics.watch([]);
+  metrics.followCircuits([]);
+  metrics.countWatchers({ count: 0 });
   const { text } = await metrics.exposition();
   const rows = [...text.matchAll(/^# HELP (promptd_\S+) (.*)\n# TYPE \S+ (\S+)$/gm)].map(
     ([, name, help, type]) => `| \`${name}\` | ${type} | ${help} |`,

@@ -17,6 +17,7 @@ import { PromptdError } from "./core/errors.ts";
 import { Feed } from "./core/feed.ts";
 import { DEFAULT_PROJECT, Gate } from "./core/keys.ts";
 import { KnownKeys } from "./core/known-keys.ts";
+import { Replica } from "./core/replicas.ts";
 import { Resolver } from "./core/resolver.ts";
 import { SharedTier } from "./core/shared-tier.ts";
 import { Tiers } from "./core/tiers.ts";
@@ -36,6 +37,7 @@ import { langfuseListener } from "./rpc/langfuse/listener.ts";
 import { langfusePrompts } from "./rpc/langfuse/prompts.ts";
 import { LangfuseProxy, type Upstream } from "./rpc/langfuse/proxy.ts";
 import { OpenCalls } from "./rpc/open-calls.ts";
+import { OpenStreams } from "./rpc/open-streams.ts";
 import {
   CHANGE_PERMISSIONS,
   KEY_PERMISSIONS,
@@ -52,6 +54,7 @@ import type { Database } from "./store/database.ts";
 import { Keys } from "./store/keys.ts";
 import { openDatabase } from "./store/open.ts";
 import { Registry } from "./store/registry.ts";
+import { ReplicaRows } from "./store/replicas.ts";
 import { createLog } from "./telemetry/log.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 import { Certificates } from "./tls/certificates.ts";
@@ -118,15 +121,18 @@ async function serveOn(
   const registry = new Registry(database);
   const circuit = new Breaker("the database", DATABASE_CIRCUIT);
   const redis = await redisOf(settings, log);
-  const tail = changeTail(database);
-  const heeding: ChangeTail = {
-    newest: () => circuit.run(() => tail.newest()),
-    from: (...asked) => circuit.run(() => tail.from(...asked)),
+  const history = changeTail(database);
+  const tail: ChangeTail = {
+    newest: () => circuit.run(() => history.newest()),
+    from: (...asked) => circuit.run(() => history.from(...asked)),
   };
-  const feed = new Feed(heeding, {
+  const feed = new Feed(tail, {
     pollMs: POLL_MS,
     ...(redis && { stream: redis.stream }),
     onFault: (err) => log.debug({ err }, "the history cannot be read"),
+  });
+  const replica = new Replica(newId(), new ReplicaRows(database), feed, {
+    onFault: (err) => log.debug({ err }, "this replica cannot be reported"),
   });
   const knownKeys = new KnownKeys(keys, feed, lastKnownGood.keys, circuit);
   const doorIsOpen = async () => {
@@ -141,13 +147,14 @@ async function serveOn(
     if (settings.seedDir !== undefined) await seed(registry, settings.seedDir, log);
     await redis?.open(await databaseId(database));
     await feed.start();
+    replica.start();
   }, log);
   await beginning.attempt(standsAlone);
   const open = await doorIsOpen();
 
   const metrics = createMetrics();
   metrics.follow(feed);
-  metrics.watch([circuit, ...(redis ? [redis.circuit] : [])]);
+  metrics.followCircuits([circuit, ...(redis ? [redis.circuit] : [])]);
   const memory = new Memory(settings.memory);
   const tiers = new Tiers({
     memory,
@@ -176,9 +183,11 @@ async function serveOn(
     keyRate: settings.keyRate,
   });
   const gate = new Gate(knownKeys, open);
-  const calls = new Calls({ gate, limits, feed, log, observer: metrics });
   const openCalls = new OpenCalls(settings.callMemory, metrics.cut);
-  const prompts = promptService({ resolver, source: registry, newId });
+  const streams = new OpenStreams(openCalls);
+  metrics.countWatchers(streams);
+  const calls = new Calls({ gate, limits, streams, feed, log, observer: metrics });
+  const prompts = promptService({ resolver, source: registry, replica, feed, tail, newId });
   const served = [
     serve(PromptService, prompts, PROMPT_PERMISSIONS),
     serve(ChangeService, changeService(registry), CHANGE_PERMISSIONS),
@@ -241,9 +250,11 @@ async function serveOn(
       serving = false;
       certificates?.close();
       log.info("stopping");
+      streams.end();
       await Promise.all([grpc.close(settings.shutdownGrace), http.close(settings.shutdownGrace)]);
       openCalls.stop();
       await beginning.close();
+      await replica.close();
       feed.close();
       redis?.close();
       lastKnownGood.close();

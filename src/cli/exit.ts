@@ -14,6 +14,7 @@ export const EXIT = {
   conflict: 4,
   unreachable: 5,
   denied: 6,
+  behind: 7,
   /** What the shell expects of a program that an interrupt ended. */
   interrupted: 130,
 } as const;
@@ -27,8 +28,13 @@ export const EXIT_MEANING: Record<keyof typeof EXIT, string> = {
   conflict: "an expected revision or version did not hold, or a label has moved since",
   unreachable: "the service, or what it depends on, could not be reached in time",
   denied: "no key was sent (`PROMPTD_API_KEY`), it is not valid, or it does not allow this",
-  interrupted: "a second signal ended serve before the calls in flight were done",
+  behind: "the labels have moved, but not all replicas answer with that yet (`--wait`)",
+  interrupted:
+    "interrupted; serve only where a second signal ended it before the calls in flight were done",
 };
+
+/** What was asked for is done, and not everywhere yet. */
+export class Behind extends Error {}
 
 /** The settings or the environment are wrong, as the command line itself can be. */
 export class WrongUsage extends Error {
@@ -59,6 +65,7 @@ export function report(thrown: unknown, terminal: Terminal): number {
   terminal.err(`promptd: ${oneLine(line ?? "")}\n`);
   for (const text of below) terminal.err(`  ${oneLine(text)}\n`);
   if (thrown instanceof WrongUsage) return EXIT.usage;
+  if (thrown instanceof Behind) return EXIT.behind;
   return error instanceof PromptdError ? exitCode(error.code) : EXIT.failed;
 }
 

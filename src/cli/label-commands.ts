@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import type { Lazily } from "./action.ts";
-import { labelVersion, repeatable, wholeNumber, withServiceOptions } from "./options.ts";
+import { duration, labelVersion, repeatable, wholeNumber, withServiceOptions } from "./options.ts";
 
 /** `promptd label …` */
 export function addLabelCommands(program: Command, lazily: Lazily): void {
@@ -17,13 +17,20 @@ export function addLabelCommands(program: Command, lazily: Lazily): void {
       wholeNumber(0),
     );
 
+  const wait = (command: Command) =>
+    command.option(
+      "--wait <duration>",
+      "wait until all replicas answer with that, such as 5s, at most 50s; exits with 7 where some do not by then",
+      duration,
+    );
+
   const set = label
     .command("set")
     .summary("move labels to versions")
     .description("Moves labels of a prompt to versions of it, all in one step.")
     .argument("<name>", "the prompt")
     .argument("<label=version...>", "labels, and where they shall point", repeatable(labelVersion));
-  withServiceOptions(expectedRevision(reason(set))).action(
+  withServiceOptions(wait(expectedRevision(reason(set)))).action(
     lazily(async () => (await import("./label.ts")).setLabels),
   );
 
@@ -33,7 +40,7 @@ export function addLabelCommands(program: Command, lazily: Lazily): void {
     .description("Takes labels off a prompt, all in one step.")
     .argument("<name>", "the prompt")
     .argument("<label...>", "labels to take off");
-  withServiceOptions(expectedRevision(reason(remove))).action(
+  withServiceOptions(wait(expectedRevision(reason(remove)))).action(
     lazily(async () => (await import("./label.ts")).removeLabels),
   );
 
@@ -45,5 +52,7 @@ export function addLabelCommands(program: Command, lazily: Lazily): void {
     )
     .argument("<name>", "the prompt")
     .option("--revision <revision>", "undo this change instead of the newest", wholeNumber(1));
-  withServiceOptions(reason(undo)).action(lazily(async () => (await import("./undo.ts")).undo));
+  withServiceOptions(wait(reason(undo))).action(
+    lazily(async () => (await import("./undo.ts")).undo),
+  );
 }

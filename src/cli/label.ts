@@ -1,9 +1,11 @@
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import type { PendingChange } from "../../gen/promptd/v1/policy_service_pb.ts";
 import type { LabelMove } from "../../gen/promptd/v1/prompt_pb.ts";
 import {
   type SetLabelsResponse,
   SetLabelsResponseSchema,
 } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { Behind } from "./exit.ts";
 import { connectionOf, type ServiceOptions } from "./options.ts";
 import { messageJson, movesText, moveText } from "./output.ts";
 import { type Service, withService } from "./service.ts";
@@ -15,6 +17,8 @@ export type Move = Pick<LabelMove, "label" | "version">;
 interface LabelOptions extends ServiceOptions {
   reason?: string;
   expectedRevision?: number;
+  /** Milliseconds. */
+  wait?: number;
 }
 
 /** `promptd label set` */
@@ -41,27 +45,35 @@ export async function removeLabels(
   await setLabels(terminal, name, moves, options);
 }
 
-/** Moves labels in one step and prints what moved, or what waits for approval. */
+/**
+ * Moves labels in one step and prints what moved, or what waits for approval.
+ *
+ * @throws Behind where not all replicas are known to answer with that in the time to wait
+ */
 export async function moveLabels(
   terminal: Terminal,
   { prompts }: Service,
   name: string,
   moves: Move[],
-  {
-    reason = "",
-    expectedRevision,
-    json,
-  }: Pick<LabelOptions, "reason" | "expectedRevision" | "json">,
+  { reason = "", expectedRevision, wait, timeout, json }: Omit<LabelOptions, "address">,
 ): Promise<void> {
-  const response = await prompts.setLabels({
+  const request = {
     name,
     moves,
     reason,
     ...(expectedRevision !== undefined && { expectedRevision: BigInt(expectedRevision) }),
-  });
+    ...(wait !== undefined && { waitForReplicas: durationFromMs(wait) }),
+  };
+  const response = await prompts.setLabels(request, { timeoutMs: timeout + (wait ?? 0) });
   terminal.out(
     json ? messageJson(SetLabelsResponseSchema, response) : movedText(name, moves, response),
   );
+  if (wait === undefined || response.pending !== undefined) return;
+  const { replicas } = response;
+  if (replicas === undefined) throw new Behind("nobody can tell now which replicas there are");
+  const reached = `${replicas.applied} of ${replicas.live} replicas`;
+  if (replicas.applied < replicas.live) throw new Behind(`applied by only ${reached} in time`);
+  if (!json) terminal.out(`applied by ${reached}\n`);
 }
 
 function movedText(

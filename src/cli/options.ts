@@ -190,7 +190,8 @@ function address(text: string): string {
   throw new InvalidArgumentError(EXPECTED_ADDRESS);
 }
 
-function duration(text: string): number {
+/** In milliseconds. */
+export function duration(text: string): number {
   const [, digits, unit] = /^(\d{1,6})(ms|s|m)$/.exec(text) ?? [];
   const milliseconds = Number(digits) * (unit === "ms" ? 1 : unit === "s" ? 1000 : 60_000);
   if (milliseconds > 0) return milliseconds;

@@ -32,6 +32,17 @@ export function addPromptCommands(program: Command, lazily: Lazily): void {
     .option("--raw", "leave composition tags as they were written");
   withServiceOptions(get).action(lazily(async () => (await import("./get.ts")).get));
 
+  const watch = program
+    .command("watch")
+    .summary("print which version callers get, and each change of that")
+    .description(
+      "Prints a line for the version that callers get now, and another one whenever that has changed, until it is interrupted: the newest state, and not each step to it. A stream that breaks is taken up again. With --json, each line is a message of WatchPrompts.",
+    )
+    .argument("<name>", "the prompt");
+  withServiceOptions(withSelectorOptions(watch)).action(
+    lazily(async () => (await import("./watch.ts")).watch),
+  );
+
   const compile = program
     .command("compile")
     .summary("fill in a template and print it")

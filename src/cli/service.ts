@@ -75,14 +75,25 @@ function translatedClient<Service extends DescService>(
   address: string,
 ): Client<Service> {
   const methods = Object.entries(createClient(service, transport)).map(([name, method]) => {
-    const call = method as (...args: unknown[]) => Promise<unknown>;
-    const translated = (...args: unknown[]) =>
-      call(...args).catch((thrown: unknown) => {
+    const call = method as (...args: unknown[]) => Promise<unknown> | AsyncIterable<unknown>;
+    const translated = (...args: unknown[]) => {
+      const answers = call(...args);
+      if (Symbol.asyncIterator in answers) return translatedStream(answers, address);
+      return answers.catch((thrown: unknown) => {
         throw fromWire(ConnectError.from(thrown), address);
       });
+    };
     return [name, translated];
   });
   return Object.fromEntries(methods) as Client<Service>;
+}
+
+async function* translatedStream(messages: AsyncIterable<unknown>, address: string) {
+  try {
+    yield* messages;
+  } catch (thrown) {
+    throw fromWire(ConnectError.from(thrown), address);
+  }
 }
 
 function fromWire(error: ConnectError, address: string): PromptdError {

@@ -14,6 +14,8 @@ import type { Terminal } from "./terminal.ts";
 interface UndoOptions extends ServiceOptions {
   revision?: number;
   reason?: string;
+  /** Milliseconds. */
+  wait?: number;
 }
 
 /**
@@ -29,9 +31,9 @@ export async function undo(terminal: Terminal, name: string, options: UndoOption
     const moves = undoingMoves(change, since);
     const newest = since[0] ?? change;
     await moveLabels(terminal, service, name, moves, {
+      ...options,
       reason: options.reason ?? `undo of revision ${change.revision}`,
       expectedRevision: Number(newest.revision),
-      ...(options.json && { json: true }),
     });
   });
 }

@@ -36,6 +36,8 @@ export const LIMITS = {
   certificateSubjectBytes: 512,
   deletedVersions: 1000,
   batch: 100,
+  /** A call lasts a minute at most. */
+  waitMs: 50_000,
   pageSize: 200,
 } as const;
 
@@ -116,9 +118,9 @@ export class Validator {
     this.require(version >= 1, field, "expected 1 or more");
   }
 
-  userId(userId: string): void {
-    this.#bytes(userId, LIMITS.userIdBytes, "user_id");
-    this.require(userId.isWellFormed(), "user_id", "must not hold a broken surrogate");
+  userId(userId: string, field = "user_id"): void {
+    this.#bytes(userId, LIMITS.userIdBytes, field);
+    this.require(userId.isWellFormed(), field, "must not hold a broken surrogate");
   }
 
   /** A reason or commit message. */
@@ -204,6 +206,11 @@ export class Validator {
 
   count(count: number, most: number, field: string): boolean {
     return this.require(count <= most, field, `expected at most ${most}, found ${count}`);
+  }
+
+  wait(ms: number, field: string): void {
+    const holds = ms >= 0 && ms <= LIMITS.waitMs;
+    this.require(holds, field, `expected 0 to ${LIMITS.waitMs / 1000} seconds`);
   }
 
   /** A page size as asked for; 0 stands for the default. */

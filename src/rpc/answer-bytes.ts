@@ -22,12 +22,20 @@ import {
   CompileResponseSchema,
   GetPromptResponseSchema,
   ItemErrorSchema,
+  PromptsSnapshotSchema,
+  PromptsUpdateSchema,
+  WatchedItemSchema,
+  WatchHeartbeatSchema,
+  WatchPromptsResponseSchema,
 } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { PromptdError } from "../core/errors.ts";
 import type { Answer, Resolved } from "../core/resolver.ts";
 import type { Compiled } from "../core/template/compile.ts";
+import type { WatchEvent } from "../core/watch.ts";
+import type { Outcome } from "../core/watched-answers.ts";
 import { toPrompt, toResolution, toValue, WIRE_TIERS } from "./convert.ts";
 import { MESSAGE_LIMIT_BYTES } from "./served.ts";
-import type { Status } from "./status.ts";
+import { type Status, toStatus } from "./status.ts";
 
 /** A GetPromptResponse. */
 export function getPromptBytes(resolved: Resolved, resolutionId: string): Uint8Array {
@@ -63,24 +71,58 @@ export function batchBytes(
   newResolutionId: () => string,
 ): Uint8Array {
   const writer = new BinaryWriter();
-  let room = MESSAGE_LIMIT_BYTES - items.length * STATUS_BYTES;
+  const { items: field } = BatchGetPromptsResponseSchema.field;
+  let room = roomForItems(items.length);
   for (const item of items) {
-    writer.tag(BatchGetPromptsResponseSchema.field.items.number, WireType.LengthDelimited).fork();
-    if ("answer" in item) {
-      const bytes = answerBytes(item.answer);
-      if (bytes <= room) {
-        room -= bytes;
-        const response = getPromptBytes(item, newResolutionId());
-        lengthDelimited(writer, BatchItemSchema.field.response, response);
-      } else {
-        writeError(writer, NO_ROOM);
-      }
-    } else {
-      writeError(writer, item);
-    }
-    writer.join();
+    const bytes = "answer" in item ? answerBytes(item.answer) : 0;
+    const fits = bytes <= room;
+    if (fits) room -= bytes;
+    lengthDelimited(writer, field, itemBytes(fits ? item : NO_ROOM, newResolutionId));
   }
   return writer.finish();
+}
+
+/** A WatchPromptsResponse. */
+export function watchBytes(event: WatchEvent, newResolutionId: () => string): Uint8Array {
+  const revision = BigInt(event.revision);
+  const writer = new BinaryWriter();
+  const { snapshot, update, heartbeat } = WatchPromptsResponseSchema.field;
+  const bytes = (outcome: Outcome) => {
+    const item = outcome instanceof PromptdError ? toStatus(outcome) : outcome;
+    return itemBytes(item, newResolutionId);
+  };
+  switch (event.kind) {
+    case "snapshot": {
+      const head = create(PromptsSnapshotSchema, { revision });
+      writer.tag(snapshot.number, WireType.LengthDelimited).fork();
+      writer.raw(toBinary(PromptsSnapshotSchema, head));
+      const { items } = PromptsSnapshotSchema.field;
+      for (const outcome of event.items) lengthDelimited(writer, items, bytes(outcome));
+      return writer.join().finish();
+    }
+    case "update": {
+      const head = create(PromptsUpdateSchema, { revision });
+      writer.tag(update.number, WireType.LengthDelimited).fork();
+      writer.raw(toBinary(PromptsUpdateSchema, head));
+      for (const { index, outcome } of event.items) {
+        const { items } = PromptsUpdateSchema.field;
+        writer.tag(items.number, WireType.LengthDelimited).fork();
+        writer.raw(toBinary(WatchedItemSchema, create(WatchedItemSchema, { index })));
+        lengthDelimited(writer, WatchedItemSchema.field.item, bytes(outcome)).join();
+      }
+      return writer.join().finish();
+    }
+    case "heartbeat": {
+      const message = create(WatchHeartbeatSchema, { revision, stale: event.stale });
+      const encoded = toBinary(WatchHeartbeatSchema, message);
+      return lengthDelimited(writer, heartbeat, encoded).finish();
+    }
+  }
+}
+
+/** What so many items may weigh together in a message that clients read. */
+export function roomForItems(count: number): number {
+  return MESSAGE_LIMIT_BYTES - count * STATUS_BYTES;
 }
 
 /** About how many bytes a GetPromptResponse has. */
@@ -96,9 +138,15 @@ const NO_ROOM: Status = {
   message: `the answer would pass ${MESSAGE_LIMIT_BYTES} bytes: ask for this prompt in another call`,
 };
 
-function writeError(writer: BinaryWriter, status: Status): void {
-  const error = toBinary(ItemErrorSchema, create(ItemErrorSchema, status));
-  lengthDelimited(writer, BatchItemSchema.field.error, error);
+/** A BatchItem. */
+function itemBytes(item: Resolved | Status, newResolutionId: () => string): Uint8Array {
+  const { response, error } = BatchItemSchema.field;
+  const writer = new BinaryWriter();
+  if ("answer" in item) {
+    return lengthDelimited(writer, response, getPromptBytes(item, newResolutionId())).finish();
+  }
+  const status = toBinary(ItemErrorSchema, create(ItemErrorSchema, item));
+  return lengthDelimited(writer, error, status).finish();
 }
 
 const promptOf = oncePerAnswer((answer) => toBinary(PromptSchema, toPrompt(answer)));

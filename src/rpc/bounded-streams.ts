@@ -31,8 +31,13 @@ export class BoundedStreams {
   };
 
   /** Counts bytes that are sent to the peer. */
-  hold({ metadata }: { metadata: Metadata }, bytes: number): void {
+  hold(call: { metadata: Metadata }, bytes: number): void {
+    this.#openCalls.hold(this.of(call), bytes);
+  }
+
+  of({ metadata }: { metadata: Metadata }): OpenCall {
     const open = this.#calls.get(metadata);
-    if (open !== undefined) this.#openCalls.hold(open, bytes);
+    if (open === undefined) throw new TypeError("the interceptor has seen no such call");
+    return open;
   }
 }

@@ -5,13 +5,15 @@ import type { Message } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import type { ChangeFeed } from "../core/cache-ports.ts";
-import { PromptdError } from "../core/errors.ts";
+import { isUnreachable, PromptdError } from "../core/errors.ts";
 import type { Gate } from "../core/keys.ts";
 import type { Caller } from "../core/ports.ts";
 import type { CallLimits } from "./call-limits.ts";
 import { certificateCredential, credentialOf, type Header, projectOf } from "./credentials.ts";
+import type { OpenCall } from "./open-calls.ts";
+import { gone, type OpenStream, type OpenStreams } from "./open-streams.ts";
 import { requireScope } from "./permissions.ts";
-import type { Operation, ServedMethod } from "./served.ts";
+import { Later, type Operation, type ServedMethod, type ServedStream } from "./served.ts";
 import "./text-encoding.ts";
 import { type Status, toCode, toStatus } from "./status.ts";
 
@@ -85,6 +87,7 @@ interface Call {
 export interface CallsParts {
   gate: Gate;
   limits: CallLimits;
+  streams: OpenStreams;
   feed: Pick<ChangeFeed, "catchUp">;
   log: Logger;
   observer: CallObserver;
@@ -94,13 +97,15 @@ export interface CallsParts {
 export class Calls {
   readonly #gate: Gate;
   readonly #limits: CallLimits;
+  readonly #streams: OpenStreams;
   readonly #feed: Pick<ChangeFeed, "catchUp">;
   readonly #log: Logger;
   readonly #observer: CallObserver;
 
-  constructor({ gate, limits, feed, log, observer }: CallsParts) {
+  constructor({ gate, limits, streams, feed, log, observer }: CallsParts) {
     this.#gate = gate;
     this.#limits = limits;
+    this.#streams = streams;
     this.#feed = feed;
     this.#log = log;
     this.#observer = observer;
@@ -131,7 +136,7 @@ export class Calls {
     transport: Transport,
     arrival: Arrival,
     read: () => Request,
-    work: (request: Request, caller: Caller) => Promise<Response>,
+    work: (request: Request, caller: Caller) => Promise<Response | Later<Response>>,
   ): Promise<Response> {
     const origin = operation.read ? undefined : arrival.origin;
     const call: Call = { operation, transport, arrival, origin, started: performance.now() };
@@ -147,9 +152,10 @@ export class Calls {
         if (!operation.read) await this.#feed.catchUp().catch(() => {});
         return response;
       };
-      const response = operation.elsewhere
+      const done = operation.elsewhere
         ? await answer()
         : await this.#limits.run(caller.actor, arrival, answer);
+      const response = done instanceof Later ? await done.answer() : done;
       this.#ended(call, response);
       return response;
     } catch (thrown) {
@@ -161,6 +167,66 @@ export class Calls {
       this.#ended(call, error);
       throw new CallFailure(error);
     }
+  }
+
+  /**
+   * Runs a method that streams. Who is asked for the next message takes it that
+   * the one before was taken.
+   *
+   * @param open the call, to be cut where its messages are not taken
+   * @throws CallFailure and nothing else
+   */
+  async *stream(
+    served: ServedStream,
+    transport: Transport,
+    read: () => Message,
+    arrival: Arrival,
+    open: OpenCall,
+  ): AsyncGenerator<Uint8Array, void> {
+    const call: Call = {
+      operation: served,
+      transport,
+      arrival,
+      origin: undefined,
+      started: performance.now(),
+    };
+    let stream: OpenStream | undefined;
+    let outcome: PromptdError | CallFailure = gone();
+    try {
+      const caller = await this.#caller(arrival, undefined);
+      call.caller = caller;
+      const request = read();
+      requireScope(caller, served.scope);
+      stream = this.#streams.open(caller.actor, arrival.signal, open);
+      const { signal } = stream;
+      const readmit = () => this.#readmit(arrival, caller);
+      const messages = served.stream(request, { ...caller, signal, readmit });
+      for await (const message of messages) yield* stream.send(message);
+    } catch (thrown) {
+      outcome = thrown instanceof CallFailure ? thrown : PromptdError.from(thrown);
+      throw outcome instanceof CallFailure ? outcome : new CallFailure(outcome);
+    } finally {
+      // Where it was ended, it did not always come to hear why.
+      if (stream?.signal.aborted) outcome = stream.signal.reason;
+      stream?.end(gone());
+      if (outcome instanceof CallFailure) {
+        this.refused(served, transport, codeName(outcome.status.code));
+      } else {
+        this.#ended(call, outcome);
+      }
+    }
+  }
+
+  /** A caller that was let in before stays so while nobody can say otherwise. @throws unauthenticated, forbidden, not_found */
+  async #readmit(arrival: Arrival, { actor }: Caller): Promise<void> {
+    try {
+      const admitted = await this.#admitted(arrival);
+      if (admitted.actor === actor) return;
+    } catch (thrown) {
+      if (isUnreachable(thrown)) return;
+      throw thrown;
+    }
+    throw new PromptdError("unauthenticated", "the key is another one now");
   }
 
   /**
@@ -239,8 +305,12 @@ export class Calls {
   }
 }
 
-function logLevel({ read, elsewhere }: Operation, outcome: unknown): "debug" | "info" | "error" {
+function logLevel(
+  { read, elsewhere, endless }: Operation,
+  outcome: unknown,
+): "debug" | "info" | "error" {
   if (outcome instanceof PromptdError) {
+    if (endless && ["canceled", "deadline", "unavailable"].includes(outcome.code)) return "debug";
     if (elsewhere && (outcome.code === "not_found" || outcome.code === "unavailable"))
       return "debug";
     // Who floods the service must not flood its log too; the metrics count them.

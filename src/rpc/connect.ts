@@ -1,7 +1,7 @@
 /** Connect, gRPC-Web and JSON over HTTP/1.1, on connect-node. */
 
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
-import { type DescMethodUnary, fromJsonString, type Message } from "@bufbuild/protobuf";
+import { type DescMethod, fromJsonString, type Message } from "@bufbuild/protobuf";
 import {
   Code,
   ConnectError,
@@ -20,7 +20,7 @@ import { PromptdError } from "../core/errors.ts";
 import { CallFailure, type Calls, DEADLINE_PASSED } from "./calls.ts";
 import { HttpArrival, pathOf } from "./http-arrival.ts";
 import type { OpenCall, OpenCalls } from "./open-calls.ts";
-import { requestLimit, responseMessage, type Served, type ServedMethod } from "./served.ts";
+import { type Operation, requestLimit, responseMessage, type Served } from "./served.ts";
 import { toConnectError } from "./status.ts";
 
 /** JSON is UTF-8, and not repaired where it is not. */
@@ -80,6 +80,8 @@ export function connectListener(
     OPEN_CALLS.set(request, open);
     readToItsEnd(request, response, (bytes) => openCalls.hold(open, bytes));
     const isCall = unread.watch(request, response);
+    // connect waits for a message to drain, and would for ever where the peer was cut.
+    if (isCall) response.once("close", () => response.emit("drain"));
     if (GRPC_WEB_JSON.test(request.headers["content-type"] ?? "")) {
       response.writeHead(415).end();
       return;
@@ -100,7 +102,9 @@ function empty(request: IncomingMessage, refusal: CallFailure): void {
   const type = request.headers["content-type"] ?? "";
   delete request.headers["content-encoding"];
   delete request.headers["content-length"];
-  const nothing = type.includes("json") ? "{}" : type.includes("grpc-web") ? "\0\0\0\0\0" : "";
+  const json = type.includes("json") ? "{}" : "";
+  const enveloped = /grpc-web|connect\+/.test(type);
+  const nothing = enveloped ? `\0\0\0\0${String.fromCharCode(json.length)}${json}` : json;
   request[Symbol.asyncIterator] = async function* () {
     yield Buffer.from(nothing);
   };
@@ -120,21 +124,52 @@ function addRoutes(
       unread.read(incoming);
       try {
         const arrival = new HttpArrival(incoming, () => signalOf(context));
-        const read = () => {
-          const refusal = REFUSALS.get(incoming);
-          if (refusal !== undefined) throw refusal;
-          return request;
-        };
-        const response = await calls.run(method, "connect", read, arrival);
+        const response = await calls.run(method, "connect", reading(incoming, request), arrival);
         const open = OPEN_CALLS.get(incoming);
         if (open && response instanceof Uint8Array) openCalls.hold(open, response.byteLength);
-        return responseMessage(desc, response);
+        return responseMessage(desc.output, response);
       } catch (thrown) {
-        throw thrown instanceof CallFailure ? toConnectError(thrown.status) : thrown;
+        throw asConnectError(thrown);
       }
     };
-    router.rpc(desc, handler, { jsonOptions: strictJson(desc), readMaxBytes: requestLimit(desc) });
+    router.rpc(desc, handler, readOptions(desc));
   }
+  for (const stream of served.flatMap(({ streams }) => streams)) {
+    const { desc } = stream;
+    const handler = async function* (request: Message, context: HandlerContext) {
+      const incoming = requestOf(context);
+      unread.read(incoming);
+      const open = OPEN_CALLS.get(incoming);
+      if (open === undefined) throw new TypeError("connectListener opens it");
+      try {
+        const arrival = new HttpArrival(incoming, () => signalOf(context));
+        const read = reading(incoming, request);
+        for await (const message of calls.stream(stream, "connect", read, arrival, open)) {
+          yield responseMessage(desc.output, message);
+        }
+      } catch (thrown) {
+        throw asConnectError(thrown);
+      }
+    };
+    router.rpc(desc, handler, readOptions(desc));
+  }
+}
+
+/** Hands on what was read, or fails with why it was not. */
+function reading(incoming: IncomingMessage, request: Message): () => Message {
+  return () => {
+    const refusal = REFUSALS.get(incoming);
+    if (refusal !== undefined) throw refusal;
+    return request;
+  };
+}
+
+function readOptions(desc: DescMethod) {
+  return { jsonOptions: strictJson(desc), readMaxBytes: requestLimit(desc) };
+}
+
+function asConnectError(thrown: unknown): unknown {
+  return thrown instanceof CallFailure ? toConnectError(thrown.status) : thrown;
 }
 
 /**
@@ -142,7 +177,7 @@ function addRoutes(
  * What it says of JSON that does not fit quotes the request, and so a template or
  * the value of a variable; hence whatever it would refuse is refused before.
  */
-function strictJson({ input }: DescMethodUnary) {
+function strictJson({ input }: DescMethod) {
   const strict = { ignoreUnknownFields: false };
   const decode = (bytes: Uint8Array): string => {
     const json = UTF8.decode(bytes);
@@ -215,14 +250,14 @@ function deadlineError(reason: unknown): PromptdError | undefined {
 
 /** Notes the calls that end with an HTTP error before a method has seen them. */
 class UnreadCalls {
-  readonly #methods = new Map<string, ServedMethod>();
+  readonly #operations = new Map<string, Operation>();
   readonly #calls: Calls;
   readonly #read = new WeakSet<IncomingMessage>();
 
   constructor(served: readonly Served[], calls: Calls) {
     this.#calls = calls;
-    for (const method of served.flatMap(({ methods }) => methods)) {
-      this.#methods.set(`/${method.desc.parent.typeName}/${method.desc.name}`, method);
+    for (const each of served.flatMap(({ methods, streams }) => [...methods, ...streams])) {
+      this.#operations.set(`/${each.desc.parent.typeName}/${each.desc.name}`, each);
     }
   }
 
@@ -232,11 +267,11 @@ class UnreadCalls {
 
   /** @returns whether it is a call */
   watch(request: IncomingMessage, response: ServerResponse): boolean {
-    const method = this.#methods.get(pathOf(request));
-    if (method === undefined) return false;
+    const operation = this.#operations.get(pathOf(request));
+    if (operation === undefined) return false;
     response.once("finish", () => {
       if (response.statusCode < 400 || this.#read.has(request)) return;
-      this.#calls.refused(method, "connect", `HTTP ${response.statusCode}`);
+      this.#calls.refused(operation, "connect", `HTTP ${response.statusCode}`);
     });
     return true;
   }

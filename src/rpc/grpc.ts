@@ -1,11 +1,12 @@
 /** gRPC over HTTP/2, on @grpc/grpc-js. */
 
 import type { TlsOptions } from "node:tls";
-import { type DescMethodUnary, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
+import { type DescMethod, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
 import {
   Server,
   ServerCredentials,
   type ServerUnaryCall,
+  type ServerWritableStream,
   type ServiceDefinition,
   type sendUnaryData,
   setLogger,
@@ -64,7 +65,8 @@ export function grpcServer(
     info: (message) => log.info(String(message)),
     debug: (message) => log.debug(String(message)),
   });
-  const streams = new EndlessStreams();
+  const own = served.flatMap(({ streams }) => streams.map(({ desc }) => pathOf(desc)));
+  const streams = new EndlessStreams(new Set(own));
   const bounded = new BoundedStreams(openCalls);
   const server = new Server({
     interceptors: [
@@ -82,22 +84,12 @@ export function grpcServer(
     "grpc.keepalive_time_ms": 40_000,
     "grpc.keepalive_timeout_ms": 20_000,
   });
-  for (const { service, methods } of served) {
+  for (const { methods, streams: streamed } of served) {
     const definition: Record<string, ServiceDefinition[string]> = {};
     const handlers: UntypedServiceImplementation = {};
     for (const method of methods) {
       const { desc } = method;
-      definition[desc.localName] = {
-        path: `/${service.typeName}/${desc.name}`,
-        requestStream: false,
-        responseStream: false,
-        requestSerialize: (bytes: Buffer) => bytes,
-        // Decoded once its caller was let in.
-        requestDeserialize: (bytes: Buffer) => bytes,
-        responseSerialize: (response: Message | Uint8Array) =>
-          asBuffer(response instanceof Uint8Array ? response : toBinary(desc.output, response)),
-        responseDeserialize: (bytes: Buffer) => fromBinary(desc.output, bytes),
-      };
+      definition[desc.localName] = definitionOf(desc);
       handlers[desc.localName] = async (
         call: ServerUnaryCall<Buffer, Message | Uint8Array>,
         answer: sendUnaryData<Message | Uint8Array>,
@@ -110,6 +102,21 @@ export function grpcServer(
           answer(null, response);
         } catch (thrown) {
           answer(serviceError(thrown));
+        }
+      };
+    }
+    for (const stream of streamed) {
+      const { desc } = stream;
+      definition[desc.localName] = definitionOf(desc);
+      handlers[desc.localName] = async (call: ServerWritableStream<Buffer, Uint8Array>) => {
+        try {
+          const arrival = new GrpcArrival(call, () => signalOf(call));
+          const read = () => decoded(desc, call.request);
+          const messages = calls.stream(stream, "grpc", read, arrival, bounded.of(call));
+          for await (const message of messages) await taken(call, message);
+          call.end();
+        } catch (thrown) {
+          if (!call.cancelled) call.emit("error", serviceError(thrown));
         }
       };
     }
@@ -148,8 +155,37 @@ export function grpcServer(
   };
 }
 
+function definitionOf(desc: DescMethod): ServiceDefinition[string] {
+  return {
+    path: pathOf(desc),
+    requestStream: false,
+    responseStream: desc.methodKind === "server_streaming",
+    requestSerialize: (bytes: Buffer) => bytes,
+    // Decoded once its caller was let in.
+    requestDeserialize: (bytes: Buffer) => bytes,
+    responseSerialize: (response: Message | Uint8Array) =>
+      asBuffer(response instanceof Uint8Array ? response : toBinary(desc.output, response)),
+    responseDeserialize: (bytes: Buffer) => fromBinary(desc.output, bytes),
+  };
+}
+
+function pathOf({ parent, name }: DescMethod): string {
+  return `/${parent.typeName}/${name}`;
+}
+
+/** Waits until a message has left for its peer, or never will. */
+function taken(call: ServerWritableStream<Buffer, Uint8Array>, message: Uint8Array): Promise<void> {
+  return new Promise((resolve) => {
+    call.once("close", resolve);
+    call.write(message, () => {
+      call.off("close", resolve);
+      resolve();
+    });
+  });
+}
+
 /** @throws CallFailure for bytes that are no such message, as gRPC's status codes have it; too_large */
-function decoded(desc: DescMethodUnary, bytes: Buffer): Message {
+function decoded(desc: DescMethod, bytes: Buffer): Message {
   const most = requestLimit(desc);
   if (bytes.byteLength > most) {
     const message = `the request has ${bytes.byteLength} bytes: at most ${most} are read here`;

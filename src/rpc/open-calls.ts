@@ -54,6 +54,11 @@ export class OpenCalls {
     this.#sweep = setInterval(() => this.cutSlow(), SWEEP_MS).unref();
   }
 
+  /** What all calls hold together. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   /**
    * @param address of the peer
    * @param cut ends the call without waiting for the peer
@@ -71,7 +76,7 @@ export class OpenCalls {
     return call;
   }
 
-  /** Counts bytes that a call holds until it is closed. */
+  /** Counts bytes that a call holds until it is closed; fewer than none are held no more. */
   hold(call: OpenCall, bytes: number): void {
     const { peer } = call;
     if (!peer.calls.has(call)) return;
@@ -101,7 +106,7 @@ export class OpenCalls {
     const latest = this.#now() - LONGEST_CALL_MS;
     for (const call of this.#timed) {
       if (call.since > latest) break;
-      this.#cut(call, "slow");
+      this.cut(call, "slow");
     }
   }
 
@@ -119,12 +124,13 @@ export class OpenCalls {
     const { calls, bytes } = heaviest;
     for (const call of calls) {
       if (call.bytes * calls.size < bytes) continue;
-      this.#cut(call, "memory");
+      this.cut(call, "memory");
       return;
     }
   }
 
-  #cut(call: OpenCall, reason: CutReason): void {
+  /** Ends a call without waiting for its peer, and frees what it held. */
+  cut(call: OpenCall, reason: CutReason): void {
     this.close(call);
     call.cut();
     this.#onCut(reason);

@@ -24,6 +24,7 @@ export const PROMPT_PERMISSIONS: Permissions<typeof PromptService> = {
   setLabels: "release",
   setTags: "write",
   deleteVersions: "admin",
+  watchPrompts: "read",
 };
 
 export const CHANGE_PERMISSIONS: Permissions<typeof ChangeService> = {

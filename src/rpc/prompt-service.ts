@@ -1,22 +1,25 @@
 import { create } from "@bufbuild/protobuf";
+import { durationMs } from "@bufbuild/protobuf/wkt";
 import { PromptInfoSchema } from "../../gen/promptd/v1/prompt_pb.ts";
 import {
   type CompileRequest,
   CreateVersionResponseSchema,
   DeleteVersionsResponseSchema,
-  type GetPromptRequest,
   ListPromptsResponseSchema,
   ListVersionsResponseSchema,
   type PromptService,
+  ReplicasReachedSchema,
   SetLabelsResponseSchema,
   SetTagsResponseSchema,
 } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import type { ChangeFeed, ChangeTail } from "../core/cache-ports.ts";
 import { compositionTags } from "../core/composition.ts";
 import { PromptdError } from "../core/errors.ts";
 import { requireValidVersion } from "../core/new-version.ts";
-import type { Caller, NewVersion, PromptSource } from "../core/ports.ts";
+import type { NewVersion, PromptSource } from "../core/ports.ts";
 import { type JsonValue, LATEST_LABEL } from "../core/prompt.ts";
-import type { Resolved, Resolver } from "../core/resolver.ts";
+import type { Replica } from "../core/replicas.ts";
+import type { Resolver } from "../core/resolver.ts";
 import { compile } from "../core/template/compile.ts";
 import { LIMITS, Validator } from "../core/validate.ts";
 import { answerBytes, batchBytes, compileBytes, getPromptBytes } from "./answer-bytes.ts";
@@ -26,7 +29,6 @@ import {
   fromChatMessages,
   fromMissing,
   fromRevision,
-  fromSelector,
   toPromptInfo,
   toPromptType,
   toVersionInfo,
@@ -34,12 +36,17 @@ import {
 import { toPendingChange } from "./convert-policy.ts";
 import { fromPageToken, readablePage, toPageToken } from "./pages.ts";
 import { requirePrompt, requireScope } from "./permissions.ts";
-import type { Implementation } from "./served.ts";
+import { questionOf } from "./questions.ts";
+import { type Implementation, Later } from "./served.ts";
 import { type Status, toStatus } from "./status.ts";
+import { watchPrompts } from "./watch-prompts.ts";
 
 export interface PromptServiceParts {
   resolver: Resolver;
   source: PromptSource;
+  replica: Pick<Replica, "reached">;
+  feed: ChangeFeed;
+  tail: ChangeTail;
   /** A fresh UUID (version 7) for each resolution. */
   newId: () => string;
 }
@@ -48,12 +55,15 @@ export interface PromptServiceParts {
 export function promptService({
   resolver,
   source,
+  replica,
+  feed,
+  tail,
   newId,
 }: PromptServiceParts): Implementation<typeof PromptService> {
   const pace = new AnswerPace();
   return {
     async getPrompt(request, caller) {
-      const resolved = await resolve(resolver, request, caller, request.raw);
+      const resolved = await resolver.resolve(caller, questionOf(request, caller, request.raw));
       await pace.wait(answerBytes(resolved.answer));
       return getPromptBytes(resolved, newId());
     },
@@ -63,9 +73,13 @@ export function promptService({
       validator.require(requests.length > 0, "requests", "expected at least 1");
       validator.count(requests.length, LIMITS.batch, "requests");
       validator.done();
-      const answers = requests.map((request) =>
-        resolve(resolver, request, caller, request.raw).catch(itemStatus),
-      );
+      const answers = requests.map(async (request) => {
+        try {
+          return await resolver.resolve(caller, questionOf(request, caller, request.raw));
+        } catch (thrown) {
+          return itemStatus(thrown);
+        }
+      });
       const items = await Promise.all(answers);
       const bytes = items.map((item) => ("answer" in item ? answerBytes(item.answer) : 0));
       await pace.wait(bytes.reduce((sum, each) => sum + each, 0));
@@ -74,7 +88,7 @@ export function promptService({
 
     async compile(request, caller) {
       const { variables, placeholders, missing } = compileInput(request);
-      const resolved = await resolve(resolver, request, caller);
+      const resolved = await resolver.resolve(caller, questionOf(request, caller));
       const { template } = resolved.answer;
       await pace.wait(answerBytes(resolved.answer));
       const output = compile(template, { variables, placeholders, missing });
@@ -146,10 +160,12 @@ export function promptService({
       });
     },
 
-    async setLabels({ name, moves, expectedRevision, reason }, caller) {
+    async setLabels({ name, moves, expectedRevision, reason, waitForReplicas }, caller) {
+      const waitMs = waitForReplicas && durationMs(waitForReplicas);
       const validator = new Validator();
       validator.name(name);
       validator.moves(moves.map(({ label }) => label));
+      if (waitMs !== undefined) validator.wait(waitMs, "wait_for_replicas");
       validator.message(reason, "reason");
       validator.done();
       requirePrompt(caller, name);
@@ -159,10 +175,16 @@ export function promptService({
         reason,
         ...fromRevision(expectedRevision),
       });
-      return create(SetLabelsResponseSchema, {
+      const response = create(SetLabelsResponseSchema, {
         revision: BigInt(revision),
         previous,
         ...(pending && { pending: toPendingChange(pending) }),
+      });
+      if (waitMs === undefined || pending !== undefined) return response;
+      return new Later(async () => {
+        const reached = await replica.reached(revision, waitMs, caller.signal);
+        if (reached !== undefined) response.replicas = create(ReplicasReachedSchema, reached);
+        return response;
       });
     },
 
@@ -199,25 +221,11 @@ export function promptService({
       });
       return create(DeleteVersionsResponseSchema, { revision: BigInt(revision), removed });
     },
-  };
-}
 
-async function resolve(
-  resolver: Resolver,
-  request: GetPromptRequest | CompileRequest,
-  caller: Caller,
-  raw = false,
-): Promise<Resolved> {
-  const { name, userId } = request;
-  const selector = fromSelector(request.selector);
-  const validator = new Validator();
-  validator.name(name);
-  if ("version" in selector) validator.version(selector.version, "version");
-  else validator.label(selector.label, "label");
-  validator.userId(userId);
-  validator.done();
-  requirePrompt(caller, name);
-  return resolver.resolve(caller, { name, selector, raw });
+    watchPrompts(request, caller) {
+      return watchPrompts({ resolver, feed, tail, newId, pace }, request, caller);
+    },
+  };
 }
 
 function compileInput(request: CompileRequest) {

@@ -1,6 +1,9 @@
 /** What is served: methods, what they need, and how much they read. */
 
 import {
+  type DescMessage,
+  type DescMethod,
+  type DescMethodServerStreaming,
   type DescMethodUnary,
   type DescService,
   fromBinary,
@@ -21,7 +24,7 @@ const SMALL_MESSAGE_BYTES = 256 * 1024;
 /** Methods whose requests carry templates, or what is put into them. */
 const LARGE_REQUESTS: ReadonlySet<string> = new Set(["CreateVersion", "Compile"]);
 
-export function requestLimit({ name }: DescMethodUnary): number {
+export function requestLimit({ name }: { name: string }): number {
   return LARGE_REQUESTS.has(name) ? MESSAGE_LIMIT_BYTES : SMALL_MESSAGE_BYTES;
 }
 
@@ -32,13 +35,40 @@ export function requestLimit({ name }: DescMethodUnary): number {
 type Method<Desc extends DescMethodUnary = DescMethodUnary> = (
   request: MessageShape<Desc["input"]>,
   caller: Caller,
-) => Promise<MessageShape<Desc["output"]> | Uint8Array>;
+) => Promise<MessageShape<Desc["output"]> | Uint8Array | Later<MessageShape<Desc["output"]>>>;
+
+/** An answer that is waited for when the work is done: meanwhile the call takes no turn of others. */
+export class Later<Response> {
+  readonly answer: () => Promise<Response>;
+
+  constructor(answer: () => Promise<Response>) {
+    this.answer = answer;
+  }
+}
+
+/** Whose answers go on for as long as its caller is there. */
+export interface StreamCaller extends Caller {
+  signal: AbortSignal;
+  /** @throws unauthenticated, forbidden once it would not be let in any more */
+  readmit: () => Promise<void>;
+}
+
+/**
+ * A method that answers with one message after another, of which each is asked
+ * for when the one before was taken. It ends when the caller's signal is aborted.
+ */
+type StreamMethod<Desc extends DescMethodServerStreaming = DescMethodServerStreaming> = (
+  request: MessageShape<Desc["input"]>,
+  caller: StreamCaller,
+) => AsyncIterable<Uint8Array>;
 
 /** The methods of a service by their local names: `getPrompt`. */
 export type Implementation<Service extends DescService> = {
   [Name in keyof Service["method"]]: Service["method"][Name] extends DescMethodUnary
     ? Method<Service["method"][Name]>
-    : never;
+    : Service["method"][Name] extends DescMethodServerStreaming
+      ? StreamMethod<Service["method"][Name]>
+      : never;
 };
 
 /** What is called, whatever the transport. */
@@ -54,6 +84,8 @@ export interface Operation {
    * here, and that the service is down must not fill the log.
    */
   elsewhere?: boolean;
+  /** Goes on until somebody ends it, and that is no fault. */
+  endless?: boolean;
 }
 
 /** A method that is served. */
@@ -62,10 +94,17 @@ export interface ServedMethod extends Operation {
   method: Method;
 }
 
+/** A stream of answers that is served. */
+export interface ServedStream extends Operation {
+  desc: DescMethodServerStreaming;
+  stream: StreamMethod;
+}
+
 /** A service and what answers for it. */
 export interface Served {
   service: DescService;
   methods: readonly ServedMethod[];
+  streams: readonly ServedStream[];
 }
 
 /** Joins a service with its implementation and permissions; the compiler checks that none is missing. */
@@ -74,20 +113,34 @@ export function serve<Service extends DescService>(
   implementation: Implementation<Service>,
   permissions: Permissions<Service>,
 ): Served {
-  const methods = service.methods.map((desc) => {
+  const methods: ServedMethod[] = [];
+  const streams: ServedStream[] = [];
+  for (const desc of service.methods) {
     const name = desc.localName as keyof Service["method"];
-    return {
-      desc: desc as DescMethodUnary,
-      method: implementation[name] as unknown as Method,
+    const operation: Operation = {
       rpc: `${service.name}/${desc.name}`,
       scope: permissions[name],
       read: desc.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS,
     };
-  });
-  return { service, methods };
+    const method = implementation[name] as unknown;
+    if (isUnary(desc)) {
+      methods.push({ ...operation, desc, method: method as Method });
+    } else if (isStreaming(desc)) {
+      streams.push({ ...operation, endless: true, desc, stream: method as StreamMethod });
+    }
+  }
+  return { service, methods, streams };
+}
+
+function isUnary(desc: DescMethod): desc is DescMethodUnary {
+  return desc.methodKind === "unary";
+}
+
+function isStreaming(desc: DescMethod): desc is DescMethodServerStreaming {
+  return desc.methodKind === "server_streaming";
 }
 
 /** The message that a method answered with, decoded where it answered with bytes. */
-export function responseMessage(desc: DescMethodUnary, response: Message | Uint8Array): Message {
-  return response instanceof Uint8Array ? fromBinary(desc.output, response) : response;
+export function responseMessage(output: DescMessage, response: Message | Uint8Array): Message {
+  return response instanceof Uint8Array ? fromBinary(output, response) : response;
 }

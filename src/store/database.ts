@@ -1,4 +1,4 @@
-import type { Kysely } from "kysely";
+import type { Kysely, RawBuilder } from "kysely";
 import { PromptdError } from "../core/errors.ts";
 import type { MigrationState } from "./migrations.ts";
 import type { Tables } from "./schema.ts";
@@ -25,6 +25,13 @@ export interface Database {
    * time, over all processes: it reads nothing that another one will change.
    */
   transaction<Result>(signal: AbortSignal | undefined, work: Work<Result>): Promise<Result>;
+  /**
+   * Runs one statement that writes what is soon written again. It may be lost with
+   * the machine's power, so that SQLite does not make the disk wait for it.
+   */
+  note<Result>(signal: AbortSignal | undefined, work: Work<Result>): Promise<Result>;
+  /** Milliseconds since 1970 by the clock that all who use the database share, for a statement. */
+  readonly clock: RawBuilder<number>;
   /** Runs the pending migrations and tells their names. @throws refused where the database is newer */
   migrate(): Promise<string[]>;
   /** @throws refused where the database is newer */

@@ -19,6 +19,7 @@ const MIGRATIONS: Record<string, (db: Kysely<Tables>, types: SchemaTypes) => Pro
   "0005_label_policy": createLabelPolicy,
   "0006_certificate_keys": addCertificateSubjects,
   "0007_label_places": addLabelPlaces,
+  "0009_replicas": createReplicas,
 };
 
 export const MIGRATION_TABLE = "promptd_migrations";
@@ -290,5 +291,14 @@ async function addLabelPlaces(db: Kysely<Tables>): Promise<void> {
     .createIndex("prompts_by_update")
     .on("prompts")
     .columns(["project", "updated_at"])
+    .execute();
+}
+
+async function createReplicas(db: Kysely<Tables>, { bytewiseText }: SchemaTypes): Promise<void> {
+  await db.schema
+    .createTable("replicas")
+    .addColumn("id", bytewiseText, (column) => column.primaryKey())
+    .addColumn("applied", "bigint", (column) => column.notNull())
+    .addColumn("seen_at", "bigint", (column) => column.notNull())
     .execute();
 }

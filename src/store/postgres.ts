@@ -34,6 +34,7 @@ const TYPES = { bytewiseText: sql<string>`text collate "C"` };
 
 /** A PostgreSQL database. It need not be reachable when this is made. */
 export class PostgresDatabase implements Database {
+  readonly clock = sql<number>`(extract(epoch from clock_timestamp()) * 1000)::bigint`;
   readonly #url: string;
   /** What log and command line call it: without user and password. */
   readonly #place: string;
@@ -85,6 +86,10 @@ export class PostgresDatabase implements Database {
         return work(db);
       });
     });
+  }
+
+  note<Result>(signal: AbortSignal | undefined, work: (db: Connection) => Promise<Result>) {
+    return this.query(signal, work);
   }
 
   async migrate(): Promise<string[]> {

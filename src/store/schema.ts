@@ -19,6 +19,7 @@ export interface Tables {
   keys: KeysTable;
   label_policies: LabelPoliciesTable;
   pending_changes: PendingChangesTable;
+  replicas: ReplicasTable;
 }
 
 /** In an order in which rows can be inserted: what is referred to comes first. */
@@ -34,6 +35,7 @@ export const TABLES = [
   "keys",
   "label_policies",
   "pending_changes",
+  "replicas",
 ] as const satisfies readonly (keyof Tables)[];
 
 /** One row. */
@@ -160,4 +162,14 @@ interface PendingChangesTable {
   reason: string;
   author: string;
   created_at: number;
+}
+
+/** Processes that serve this database. What a restore brings is of processes that are no more. */
+interface ReplicasTable {
+  /** A UUID (version 7), of one process alone. */
+  id: string;
+  /** The last revision that it has applied. */
+  applied: number;
+  /** When it reported that, by the database's clock. */
+  seen_at: number;
 }

@@ -15,6 +15,7 @@ const TYPES = { bytewiseText: sql<string>`text` };
  * transaction nor sees what it has not committed.
  */
 export class SqliteDatabase implements Database {
+  readonly clock = sql<number>`cast(unixepoch('subsec') * 1000 as integer)`;
   readonly #path: string;
   readonly #lockTimeout: number;
   readonly #reader: Kysely<Tables>;
@@ -70,6 +71,19 @@ export class SqliteDatabase implements Database {
       await setImmediate();
       return this.#patiently(signal, () => this.#write(work), performance.now() - arrived);
     });
+  }
+
+  note<Result>(signal: AbortSignal | undefined, work: (db: Connection) => Promise<Result>) {
+    return this.#inTurn(() =>
+      this.#patiently(signal, async () => {
+        this.#writerFile.exec("pragma synchronous = normal");
+        try {
+          return await work(this.#writer);
+        } finally {
+          this.#writerFile.exec("pragma synchronous = full");
+        }
+      }),
+    );
   }
 
   /** In one transaction, the making of the migrator's own tables included. */

@@ -20,7 +20,9 @@ export interface Metrics {
   /** Tells how far a change feed has come, whenever metrics are read. */
   follow(feed: { applied: number; quietMs: number }): void;
   /** Tells whether calls to something go through, whenever metrics are read. */
-  watch(circuits: readonly { name: string; closed: boolean }[]): void;
+  followCircuits(circuits: readonly { name: string; closed: boolean }[]): void;
+  /** Tells how many streams of WatchPrompts are open, whenever metrics are read. */
+  countWatchers(streams: { count: number }): void;
   /** All metrics in Prometheus' text format. */
   exposition(): Promise<{ contentType: string; text: string }>;
 }
@@ -104,7 +106,7 @@ export function createMetrics(): Metrics {
         },
       });
     },
-    watch(circuits) {
+    followCircuits(circuits) {
       new Gauge({
         name: "promptd_circuit_open",
         help: "1 while what is behind it has failed, and is left alone but for a call every half second that tries; else 0.",
@@ -112,6 +114,16 @@ export function createMetrics(): Metrics {
         registers: [registry],
         collect() {
           for (const { name, closed } of circuits) this.set({ dependency: name }, closed ? 0 : 1);
+        },
+      });
+    },
+    countWatchers(streams) {
+      new Gauge({
+        name: "promptd_watchers",
+        help: "Open streams of WatchPrompts.",
+        registers: [registry],
+        collect() {
+          this.set(streams.count);
         },
       });
     },

@@ -1,4 +1,7 @@
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { openDatabase } from "../../src/store/open.ts";
+import { ReplicaRows } from "../../src/store/replicas.ts";
 import { startService, type TestService } from "../support/service.ts";
 import { against } from "./promptd.ts";
 
@@ -50,6 +53,31 @@ describe("label set and remove", () => {
       previous: [{ label: "production", version: 1 }],
     });
     expect((await cli("changes p --limit 1")).out).toContain("why not");
+  });
+
+  it("wait for replicas, and tell how many answer with that", async () => {
+    const moved = await cli("label set p production=1 --wait 5s");
+    expect(moved.out).toBe(
+      "production (none) -> 1\np is at revision 4\napplied by 1 of 1 replicas\n",
+    );
+    const json = await cli("label remove p production --wait 5s --json");
+    expect(JSON.parse(json.out)).toMatchObject({ replicas: { applied: 1, live: 1 } });
+    expect((await cli("label undo p --wait 5s")).out).toContain("applied by 1 of 1 replicas");
+    expect(await cli("label set p production=2 --wait 51s")).toMatchObject({ code: 1 });
+
+    const database = await openDatabase(`sqlite:${join(service.dataDir, "promptd.db")}`);
+    await new ReplicaRows(database).report("another one", 3);
+    await database.close();
+    const behind = await cli("label set p production=2 --wait 100ms");
+    expect(behind).toEqual({
+      code: 7,
+      out: "production 1 -> 2\np is at revision 7\n",
+      err: "promptd: applied by only 1 of 2 replicas in time\n",
+    });
+    const told = await cli("label set p production=3 --wait 100ms --json");
+    expect(told.code).toBe(7);
+    expect(JSON.parse(told.out)).toMatchObject({ replicas: { applied: 1, live: 2 } });
+    expect(await labels()).toEqual({ production: 3 });
   });
 
   it("heed the revision that is expected", async () => {

@@ -1,4 +1,4 @@
-import { fromBinary, type Message, toJson } from "@bufbuild/protobuf";
+import { type DescMethod, fromBinary, type Message, toJson } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect } from "vitest";
 import { ChangeService } from "../../gen/promptd/v1/change_service_pb.ts";
@@ -14,6 +14,8 @@ import { CallLimits } from "../../src/rpc/call-limits.ts";
 import { CallFailure, Calls } from "../../src/rpc/calls.ts";
 import { changeService } from "../../src/rpc/change-service.ts";
 import { keyService } from "../../src/rpc/key-service.ts";
+import { OpenCalls } from "../../src/rpc/open-calls.ts";
+import { OpenStreams } from "../../src/rpc/open-streams.ts";
 import {
   CHANGE_PERMISSIONS,
   KEY_PERMISSIONS,
@@ -91,7 +93,8 @@ async function runner(database: Database): Promise<(request: Request) => Promise
       labels: ["production"],
       commitMessage: "",
     });
-  const feed = new Feed(changeTail(database), { pollMs: 1000 });
+  const tail = changeTail(database);
+  const feed = new Feed(tail, { pollMs: 1000 });
   const memory = new Memory(8 * 1024 * 1024);
   const tiers = new Tiers({
     memory,
@@ -104,13 +107,22 @@ async function runner(database: Database): Promise<(request: Request) => Promise
     random: Math.random,
   });
   const resolver = new Resolver(tiers, memory);
-  const prompts = promptService({ resolver, source: registry, newId: () => "id" });
+  const prompts = promptService({
+    resolver,
+    source: registry,
+    replica: { reached: async () => ({ applied: 1, live: 1 }) },
+    feed,
+    tail,
+    newId: () => "id",
+  });
   const served = [
     serve(PromptService, prompts, PROMPT_PERMISSIONS),
     serve(ChangeService, changeService(registry), CHANGE_PERMISSIONS),
     serve(KeyService, keyService(keys), KEY_PERMISSIONS),
     serve(PolicyService, policyService(registry), POLICY_PERMISSIONS),
-  ].flatMap(({ methods }) => methods);
+  ];
+  const methods = served.flatMap((each) => each.methods);
+  const endless = served.flatMap((each) => each.streams);
   const observer = { ended() {}, refused() {} };
   let logged = "";
   const log = createLog("error", {
@@ -119,7 +131,9 @@ async function runner(database: Database): Promise<(request: Request) => Promise
     },
   });
   const limits = new CallLimits({ concurrent: 100, queued: 100, keyRate: undefined });
-  const calls = new Calls({ gate: new Gate(keys, false), limits, feed, log, observer });
+  const openCalls = new OpenCalls(2 ** 30, () => {});
+  const streams = new OpenStreams(openCalls);
+  const calls = new Calls({ gate: new Gate(keys, false), limits, streams, feed, log, observer });
   const arrival = {
     header: (name: string) => (name === "x-api-key" ? SECRET : undefined),
     origin: "192.0.2.1",
@@ -132,8 +146,10 @@ async function runner(database: Database): Promise<(request: Request) => Promise
     // Inputs delete it sooner or later, and may make it a text, to which no chat can be added.
     if (inputs % 200 === 0) await unlessRefused(() => createPrompt(`{{x}} ${inputs}`));
     inputs += 1;
-    const method = served.find(({ desc }) => desc.name === name && desc.parent === parent);
-    if (method === undefined) throw new Error(`${name} is not served`);
+    const isMeant = ({ desc }: { desc: DescMethod }) =>
+      desc.name === name && desc.parent === parent;
+    const method = methods.find(isMeant);
+    const stream = endless.find(isMeant);
     let decoded: Message;
     try {
       decoded = fromBinary(input, bytes);
@@ -141,12 +157,22 @@ async function runner(database: Database): Promise<(request: Request) => Promise
       return;
     }
     try {
-      const answer = responseMessage(
-        method.desc,
-        await calls.run(method, "grpc", () => decoded, arrival),
-      );
       // Each answer can be told in JSON too.
-      expect(toJson(output, answer)).toBeTypeOf("object");
+      const expectJson = (answer: Message | Uint8Array) =>
+        expect(toJson(output, responseMessage(output, answer))).toBeTypeOf("object");
+      if (method !== undefined) {
+        expectJson(await calls.run(method, "grpc", () => decoded, arrival));
+      } else if (stream !== undefined) {
+        const open = openCalls.open("192.0.2.1", () => {});
+        const messages = calls.stream(stream, "grpc", () => decoded, arrival, open);
+        for await (const message of messages) {
+          expectJson(message);
+          break;
+        }
+        openCalls.close(open);
+      } else {
+        throw new Error(`${name} is not served`);
+      }
     } catch (thrown) {
       if (!(thrown instanceof CallFailure)) throw thrown;
       const { code } = thrown.status;

@@ -141,6 +141,11 @@ function ask(agent: Agent, service: FuzzedService, call: Call): Promise<Answer> 
   return new Promise((resolve, reject) => {
     const headers = {
       "x-api-key": service.secret,
+      // A stream has no other end.
+      ...(body.method.methodKind !== "unary" && {
+        "connect-timeout-ms": "100",
+        "grpc-timeout": "100m",
+      }),
       ...(!get && {
         "content-type": contentType,
         "content-length": payload.byteLength,

@@ -10,6 +10,7 @@ import { langfuseListener } from "../../src/rpc/langfuse/listener.ts";
 import type { LangfusePrompts } from "../../src/rpc/langfuse/prompts.ts";
 import { LangfuseProxy } from "../../src/rpc/langfuse/proxy.ts";
 import { OpenCalls } from "../../src/rpc/open-calls.ts";
+import { OpenStreams } from "../../src/rpc/open-streams.ts";
 import { Keys } from "../../src/store/keys.ts";
 import { openDatabase } from "../../src/store/open.ts";
 import { createLog } from "../../src/telemetry/log.ts";
@@ -40,16 +41,17 @@ describe("a Langfuse that is", () => {
     const database = await openDatabase(`sqlite:${join(service.dataDir, "promptd.db")}`);
     const limits = new CallLimits({ concurrent: 1, queued: 1, keyRate: undefined });
     const log = createLog("silent");
+    const openCalls = new OpenCalls(1 << 20, () => {});
     const calls = new Calls({
       gate: new Gate(new Keys(database), false),
       limits,
+      streams: new OpenStreams(openCalls),
       feed: { catchUp: async () => {} },
       log,
       observer: createMetrics(),
     });
     const proxy = new LangfuseProxy({ ...UPSTREAM_KEY, baseUrl: upstream.url }, calls, log, 20);
     const prompts = {} as LangfusePrompts;
-    const openCalls = new OpenCalls(1 << 20, () => {});
     const server = createServer(langfuseListener({ prompts, proxy, calls, openCalls }, () => {}));
     await once(server.listen(0, "127.0.0.1"), "listening");
     try {

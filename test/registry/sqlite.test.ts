@@ -1,8 +1,9 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { sql } from "kysely";
 import { describe, expect, it, onTestFinished } from "vitest";
-import type { DatabaseOptions } from "../../src/store/database.ts";
+import type { Connection, DatabaseOptions } from "../../src/store/database.ts";
 import { MIGRATION_TABLE } from "../../src/store/migrations.ts";
 import { openDatabase } from "../../src/store/open.ts";
 import { SqliteFile } from "../../src/store/sqlite-file.ts";
@@ -42,6 +43,22 @@ describe("a SQLite database", () => {
     await database.close();
     const log = `${path}-wal`;
     expect(existsSync(log) ? statSync(log).size : 0).toBe(0);
+  });
+
+  it("makes the disk wait for changes, and not for notes", async () => {
+    const { database } = await open(newPath());
+    const synchronous = async (db: Connection) => {
+      const { rows } = await sql<{ synchronous: number }>`pragma synchronous`.execute(db);
+      return rows[0]?.synchronous;
+    };
+    const inTurn = [
+      database.transaction(undefined, synchronous),
+      database.note(undefined, synchronous),
+      database.transaction(undefined, synchronous),
+      database.note(undefined, () => Promise.reject(new Error())).catch(() => "failed"),
+      database.transaction(undefined, synchronous),
+    ];
+    expect(await Promise.all(inTurn)).toEqual([2, 1, 2, "failed", 2]);
   });
 
   it("waits for another process to give the lock back", async () => {

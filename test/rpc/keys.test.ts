@@ -93,6 +93,7 @@ const ROWS: Record<string, Record<string, [scope: KeyScope, request: JsonValue]>
     setLabels: ["release", { name: "mine", moves: [{ label: "production", version: 1 }] }],
     setTags: ["write", { name: "mine" }],
     deleteVersions: ["admin", { name: "mine", versions: [99] }],
+    watchPrompts: ["read", { prompts: [{ name: "mine" }] }],
   },
   ChangeService: { listChanges: ["read", {}] },
   KeyService: {
@@ -145,13 +146,23 @@ async function call(
   const found = desc.methods.find(({ localName }) => localName === method);
   const json = request ?? ROWS[desc.name]?.[method]?.[1];
   if (found === undefined || json === undefined) throw new Error(`no request for ${method}`);
-  const run = client[method] as unknown as (request: unknown, options: object) => Promise<never>;
+  const run = client[method] as unknown as (
+    request: unknown,
+    options: object,
+  ) => Promise<never> | AsyncIterable<never>;
   try {
-    const answer = await run(fromJson(found.input, json), { headers });
+    const answer = await firstOf(run(fromJson(found.input, json), { headers }));
     return { code: "OK", answer: toJson(found.output, answer) as Record<string, unknown> };
   } catch (thrown) {
     return { code: Code[ConnectError.from(thrown).code] as string };
   }
+}
+
+/** An answer, or the first one of a stream, which is then ended. */
+async function firstOf(answers: Promise<never> | AsyncIterable<never>): Promise<never> {
+  if (!(Symbol.asyncIterator in answers)) return answers;
+  for await (const answer of answers) return answer;
+  throw new Error("the stream has ended without an answer");
 }
 
 describe("every method has a row", () => {
@@ -188,7 +199,7 @@ describe("a key of another project", () => {
       const { code, answer } = await seen(desc, method, bearer("other project"));
       if (method === "createVersion") expect(answer).toMatchObject({ version: 1 });
       else if (method === "listPrompts") expect(JSON.stringify(answer)).not.toContain("mine");
-      else if (method === "batchGetPrompts")
+      else if (method === "batchGetPrompts" || method === "watchPrompts")
         expect(JSON.stringify(answer)).toContain("does not exist");
       else expect(code).toBe("NotFound");
       await call(

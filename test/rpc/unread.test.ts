@@ -14,6 +14,7 @@ import { CallLimits } from "../../src/rpc/call-limits.ts";
 import { Calls } from "../../src/rpc/calls.ts";
 import { connectListener } from "../../src/rpc/connect.ts";
 import { OpenCalls } from "../../src/rpc/open-calls.ts";
+import { OpenStreams } from "../../src/rpc/open-streams.ts";
 import { CHANGE_PERMISSIONS } from "../../src/rpc/permissions.ts";
 import { type Implementation, serve } from "../../src/rpc/served.ts";
 import { createLog } from "../../src/telemetry/log.ts";
@@ -34,14 +35,15 @@ it("a request that was not read is not answered as an empty one, though its call
       return create(ListChangesResponseSchema);
     },
   };
+  const openCalls = new OpenCalls(2 ** 20, () => {});
   const calls = new Calls({
     gate: new Gate(keys as KeyLookup, true),
     limits: new CallLimits({ concurrent: 1, queued: 1, keyRate: undefined }),
+    streams: new OpenStreams(openCalls),
     feed: { catchUp: async () => {} },
     log: createLog("silent"),
     observer: createMetrics(),
   });
-  const openCalls = new OpenCalls(2 ** 20, () => {});
   const served = [serve(ChangeService, changes, CHANGE_PERMISSIONS)];
   const server = createServer(connectListener(served, calls, openCalls, () => {}));
   onTestFinished(() => {

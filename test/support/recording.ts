@@ -61,16 +61,29 @@ function recordCalls(recorder: Recorder): void {
       }
       return response;
     } catch (thrown) {
-      if (thrown instanceof CallFailure) {
-        const { message, badRequest } = thrown.status;
-        recorder.said("error", message);
-        for (const { field, description } of badRequest?.fieldViolations ?? []) {
-          recorder.said("error", `${field}: ${description}`);
-        }
-      }
+      recordFailure(recorder, thrown);
       throw thrown;
     }
   };
+  const { stream } = Calls.prototype;
+  Calls.prototype.stream = async function* (served, transport, read, arrival, open) {
+    for (const secret of secretsIn(arrival.header)) recorder.confided("secret", secret);
+    try {
+      yield* stream.call(this, served, transport, read, arrival, open);
+    } catch (thrown) {
+      recordFailure(recorder, thrown);
+      throw thrown;
+    }
+  };
+}
+
+function recordFailure(recorder: Recorder, thrown: unknown): void {
+  if (!(thrown instanceof CallFailure)) return;
+  const { message, badRequest } = thrown.status;
+  recorder.said("error", message);
+  for (const { field, description } of badRequest?.fieldViolations ?? []) {
+    recorder.said("error", `${field}: ${description}`);
+  }
 }
 
 function secretsIn(header: Header): string[] {

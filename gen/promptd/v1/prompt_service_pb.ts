@@ -4,8 +4,8 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Value } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_struct } from "@bufbuild/protobuf/wkt";
+import type { Duration, Value } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_struct } from "@bufbuild/protobuf/wkt";
 import type { PendingChange } from "./policy_service_pb.ts";
 import { file_promptd_v1_policy_service } from "./policy_service_pb.ts";
 import type { ChatMessages, ChatTemplate, LabelMove, Prompt, PromptInfo, PromptType, Resolution, TemplateFormat, VersionInfo } from "./prompt_pb.ts";
@@ -16,7 +16,7 @@ import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file promptd/v1/prompt_service.proto.
  */
 export const file_promptd_v1_prompt_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch9wcm9tcHRkL3YxL3Byb21wdF9zZXJ2aWNlLnByb3RvEgpwcm9tcHRkLnYxIm4KEEdldFByb21wdFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIRCgd2ZXJzaW9uGAIgASgNSAASDwoFbGFiZWwYAyABKAlIABIPCgd1c2VyX2lkGAQgASgJEgsKA3JhdxgFIAEoCEIKCghzZWxlY3RvciJjChFHZXRQcm9tcHRSZXNwb25zZRIiCgZwcm9tcHQYASABKAsyEi5wcm9tcHRkLnYxLlByb21wdBIqCgpyZXNvbHV0aW9uGAIgASgLMhYucHJvbXB0ZC52MS5SZXNvbHV0aW9uIkgKFkJhdGNoR2V0UHJvbXB0c1JlcXVlc3QSLgoIcmVxdWVzdHMYASADKAsyHC5wcm9tcHRkLnYxLkdldFByb21wdFJlcXVlc3QiPwoXQmF0Y2hHZXRQcm9tcHRzUmVzcG9uc2USJAoFaXRlbXMYASADKAsyFS5wcm9tcHRkLnYxLkJhdGNoSXRlbSJwCglCYXRjaEl0ZW0SMQoIcmVzcG9uc2UYASABKAsyHS5wcm9tcHRkLnYxLkdldFByb21wdFJlc3BvbnNlSAASJgoFZXJyb3IYAiABKAsyFS5wcm9tcHRkLnYxLkl0ZW1FcnJvckgAQggKBnJlc3VsdCIqCglJdGVtRXJyb3ISDAoEY29kZRgBIAEoBRIPCgdtZXNzYWdlGAIgASgJItcCCg5Db21waWxlUmVxdWVzdBIMCgRuYW1lGAEgASgJEhEKB3ZlcnNpb24YAiABKA1IABIPCgVsYWJlbBgDIAEoCUgAEg8KB3VzZXJfaWQYBCABKAkSKgoJdmFyaWFibGVzGAUgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBJCCgxwbGFjZWhvbGRlcnMYBiADKAsyLC5wcm9tcHRkLnYxLkNvbXBpbGVSZXF1ZXN0LlBsYWNlaG9sZGVyc0VudHJ5EjcKEW1pc3NpbmdfdmFyaWFibGVzGAcgASgOMhwucHJvbXB0ZC52MS5NaXNzaW5nVmFyaWFibGVzGk0KEVBsYWNlaG9sZGVyc0VudHJ5EgsKA2tleRgBIAEoCRInCgV2YWx1ZRgCIAEoCzIYLnByb21wdGQudjEuQ2hhdE1lc3NhZ2VzOgI4AUIKCghzZWxlY3RvciKpAQoPQ29tcGlsZVJlc3BvbnNlEg4KBHRleHQYASABKAlIABIoCgRjaGF0GAIgASgLMhgucHJvbXB0ZC52MS5DaGF0TWVzc2FnZXNIABImCgZjb25maWcYAyABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSKgoKcmVzb2x1dGlvbhgEIAEoCzIWLnByb21wdGQudjEuUmVzb2x1dGlvbkIICgZvdXRwdXQiZwoSTGlzdFByb21wdHNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoDRISCgpwYWdlX3Rva2VuGAIgASgJEg0KBWxhYmVsGAMgASgJEgsKA3RhZxgEIAEoCRIOCgZmb2xkZXIYBSABKAkiVwoTTGlzdFByb21wdHNSZXNwb25zZRInCgdwcm9tcHRzGAEgAygLMhYucHJvbXB0ZC52MS5Qcm9tcHRJbmZvEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJZChNMaXN0VmVyc2lvbnNSZXF1ZXN0EgwKBG5hbWUYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkSDQoFbGFiZWwYBCABKAkioAEKFExpc3RWZXJzaW9uc1Jlc3BvbnNlEikKCHZlcnNpb25zGAEgAygLMhcucHJvbXB0ZC52MS5WZXJzaW9uSW5mbxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSJAoEdHlwZRgDIAEoDjIWLnByb21wdGQudjEuUHJvbXB0VHlwZRIMCgR0YWdzGAQgAygJEhAKCHJldmlzaW9uGAUgASgEIrYCChRDcmVhdGVWZXJzaW9uUmVxdWVzdBIMCgRuYW1lGAEgASgJEg4KBHRleHQYAiABKAlIABIoCgRjaGF0GAMgASgLMhgucHJvbXB0ZC52MS5DaGF0VGVtcGxhdGVIABIqCgZmb3JtYXQYBCABKA4yGi5wcm9tcHRkLnYxLlRlbXBsYXRlRm9ybWF0EiYKBmNvbmZpZxgFIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRIOCgZsYWJlbHMYBiADKAkSDAoEdGFncxgHIAMoCRIWCg5jb21taXRfbWVzc2FnZRgIIAEoCRIkChdleHBlY3RlZF9sYXRlc3RfdmVyc2lvbhgJIAEoDUgBiAEBQgoKCHRlbXBsYXRlQhoKGF9leHBlY3RlZF9sYXRlc3RfdmVyc2lvbiKKAQoVQ3JlYXRlVmVyc2lvblJlc3BvbnNlEg8KB3ZlcnNpb24YASABKA0SDwoHY3JlYXRlZBgCIAEoCBIUCgxjb250ZW50X2hhc2gYAyABKAkSEAoIcmV2aXNpb24YBCABKAQSJwoIcHJldmlvdXMYBSADKAsyFS5wcm9tcHRkLnYxLkxhYmVsTW92ZSKMAQoQU2V0TGFiZWxzUmVxdWVzdBIMCgRuYW1lGAEgASgJEiQKBW1vdmVzGAIgAygLMhUucHJvbXB0ZC52MS5MYWJlbE1vdmUSHgoRZXhwZWN0ZWRfcmV2aXNpb24YAyABKARIAIgBARIOCgZyZWFzb24YBCABKAlCFAoSX2V4cGVjdGVkX3JldmlzaW9uInoKEVNldExhYmVsc1Jlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEEicKCHByZXZpb3VzGAIgAygLMhUucHJvbXB0ZC52MS5MYWJlbE1vdmUSKgoHcGVuZGluZxgDIAEoCzIZLnByb21wdGQudjEuUGVuZGluZ0NoYW5nZSJyCg5TZXRUYWdzUmVxdWVzdBIMCgRuYW1lGAEgASgJEgwKBHRhZ3MYAiADKAkSHgoRZXhwZWN0ZWRfcmV2aXNpb24YAyABKARIAIgBARIOCgZyZWFzb24YBCABKAlCFAoSX2V4cGVjdGVkX3JldmlzaW9uIjUKD1NldFRhZ3NSZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoBBIQCghwcmV2aW91cxgCIAMoCSKKAQoVRGVsZXRlVmVyc2lvbnNSZXF1ZXN0EgwKBG5hbWUYASABKAkSEAoIdmVyc2lvbnMYAiADKA0SCwoDYWxsGAMgASgIEh4KEWV4cGVjdGVkX3JldmlzaW9uGAQgASgESACIAQESDgoGcmVhc29uGAUgASgJQhQKEl9leHBlY3RlZF9yZXZpc2lvbiJSChZEZWxldGVWZXJzaW9uc1Jlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEEiYKB3JlbW92ZWQYAiADKAsyFS5wcm9tcHRkLnYxLkxhYmVsTW92ZSqMAQoQTWlzc2luZ1ZhcmlhYmxlcxIhCh1NSVNTSU5HX1ZBUklBQkxFU19VTlNQRUNJRklFRBAAEhwKGE1JU1NJTkdfVkFSSUFCTEVTX1NUUklDVBABEhoKFk1JU1NJTkdfVkFSSUFCTEVTX0tFRVAQAhIbChdNSVNTSU5HX1ZBUklBQkxFU19FTVBUWRADMvIFCg1Qcm9tcHRTZXJ2aWNlEk0KCUdldFByb21wdBIcLnByb21wdGQudjEuR2V0UHJvbXB0UmVxdWVzdBodLnByb21wdGQudjEuR2V0UHJvbXB0UmVzcG9uc2UiA5ACARJfCg9CYXRjaEdldFByb21wdHMSIi5wcm9tcHRkLnYxLkJhdGNoR2V0UHJvbXB0c1JlcXVlc3QaIy5wcm9tcHRkLnYxLkJhdGNoR2V0UHJvbXB0c1Jlc3BvbnNlIgOQAgESRwoHQ29tcGlsZRIaLnByb21wdGQudjEuQ29tcGlsZVJlcXVlc3QaGy5wcm9tcHRkLnYxLkNvbXBpbGVSZXNwb25zZSIDkAIBElMKC0xpc3RQcm9tcHRzEh4ucHJvbXB0ZC52MS5MaXN0UHJvbXB0c1JlcXVlc3QaHy5wcm9tcHRkLnYxLkxpc3RQcm9tcHRzUmVzcG9uc2UiA5ACARJWCgxMaXN0VmVyc2lvbnMSHy5wcm9tcHRkLnYxLkxpc3RWZXJzaW9uc1JlcXVlc3QaIC5wcm9tcHRkLnYxLkxpc3RWZXJzaW9uc1Jlc3BvbnNlIgOQAgESVAoNQ3JlYXRlVmVyc2lvbhIgLnByb21wdGQudjEuQ3JlYXRlVmVyc2lvblJlcXVlc3QaIS5wcm9tcHRkLnYxLkNyZWF0ZVZlcnNpb25SZXNwb25zZRJICglTZXRMYWJlbHMSHC5wcm9tcHRkLnYxLlNldExhYmVsc1JlcXVlc3QaHS5wcm9tcHRkLnYxLlNldExhYmVsc1Jlc3BvbnNlEkIKB1NldFRhZ3MSGi5wcm9tcHRkLnYxLlNldFRhZ3NSZXF1ZXN0GhsucHJvbXB0ZC52MS5TZXRUYWdzUmVzcG9uc2USVwoORGVsZXRlVmVyc2lvbnMSIS5wcm9tcHRkLnYxLkRlbGV0ZVZlcnNpb25zUmVxdWVzdBoiLnByb21wdGQudjEuRGVsZXRlVmVyc2lvbnNSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_struct, file_promptd_v1_policy_service, file_promptd_v1_prompt]);
+  fileDesc("Ch9wcm9tcHRkL3YxL3Byb21wdF9zZXJ2aWNlLnByb3RvEgpwcm9tcHRkLnYxIm4KEEdldFByb21wdFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIRCgd2ZXJzaW9uGAIgASgNSAASDwoFbGFiZWwYAyABKAlIABIPCgd1c2VyX2lkGAQgASgJEgsKA3JhdxgFIAEoCEIKCghzZWxlY3RvciJjChFHZXRQcm9tcHRSZXNwb25zZRIiCgZwcm9tcHQYASABKAsyEi5wcm9tcHRkLnYxLlByb21wdBIqCgpyZXNvbHV0aW9uGAIgASgLMhYucHJvbXB0ZC52MS5SZXNvbHV0aW9uIkgKFkJhdGNoR2V0UHJvbXB0c1JlcXVlc3QSLgoIcmVxdWVzdHMYASADKAsyHC5wcm9tcHRkLnYxLkdldFByb21wdFJlcXVlc3QiPwoXQmF0Y2hHZXRQcm9tcHRzUmVzcG9uc2USJAoFaXRlbXMYASADKAsyFS5wcm9tcHRkLnYxLkJhdGNoSXRlbSJwCglCYXRjaEl0ZW0SMQoIcmVzcG9uc2UYASABKAsyHS5wcm9tcHRkLnYxLkdldFByb21wdFJlc3BvbnNlSAASJgoFZXJyb3IYAiABKAsyFS5wcm9tcHRkLnYxLkl0ZW1FcnJvckgAQggKBnJlc3VsdCIqCglJdGVtRXJyb3ISDAoEY29kZRgBIAEoBRIPCgdtZXNzYWdlGAIgASgJItcCCg5Db21waWxlUmVxdWVzdBIMCgRuYW1lGAEgASgJEhEKB3ZlcnNpb24YAiABKA1IABIPCgVsYWJlbBgDIAEoCUgAEg8KB3VzZXJfaWQYBCABKAkSKgoJdmFyaWFibGVzGAUgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBJCCgxwbGFjZWhvbGRlcnMYBiADKAsyLC5wcm9tcHRkLnYxLkNvbXBpbGVSZXF1ZXN0LlBsYWNlaG9sZGVyc0VudHJ5EjcKEW1pc3NpbmdfdmFyaWFibGVzGAcgASgOMhwucHJvbXB0ZC52MS5NaXNzaW5nVmFyaWFibGVzGk0KEVBsYWNlaG9sZGVyc0VudHJ5EgsKA2tleRgBIAEoCRInCgV2YWx1ZRgCIAEoCzIYLnByb21wdGQudjEuQ2hhdE1lc3NhZ2VzOgI4AUIKCghzZWxlY3RvciKpAQoPQ29tcGlsZVJlc3BvbnNlEg4KBHRleHQYASABKAlIABIoCgRjaGF0GAIgASgLMhgucHJvbXB0ZC52MS5DaGF0TWVzc2FnZXNIABImCgZjb25maWcYAyABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSKgoKcmVzb2x1dGlvbhgEIAEoCzIWLnByb21wdGQudjEuUmVzb2x1dGlvbkIICgZvdXRwdXQiZwoSTGlzdFByb21wdHNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoDRISCgpwYWdlX3Rva2VuGAIgASgJEg0KBWxhYmVsGAMgASgJEgsKA3RhZxgEIAEoCRIOCgZmb2xkZXIYBSABKAkiVwoTTGlzdFByb21wdHNSZXNwb25zZRInCgdwcm9tcHRzGAEgAygLMhYucHJvbXB0ZC52MS5Qcm9tcHRJbmZvEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJZChNMaXN0VmVyc2lvbnNSZXF1ZXN0EgwKBG5hbWUYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkSDQoFbGFiZWwYBCABKAkioAEKFExpc3RWZXJzaW9uc1Jlc3BvbnNlEikKCHZlcnNpb25zGAEgAygLMhcucHJvbXB0ZC52MS5WZXJzaW9uSW5mbxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSJAoEdHlwZRgDIAEoDjIWLnByb21wdGQudjEuUHJvbXB0VHlwZRIMCgR0YWdzGAQgAygJEhAKCHJldmlzaW9uGAUgASgEIrYCChRDcmVhdGVWZXJzaW9uUmVxdWVzdBIMCgRuYW1lGAEgASgJEg4KBHRleHQYAiABKAlIABIoCgRjaGF0GAMgASgLMhgucHJvbXB0ZC52MS5DaGF0VGVtcGxhdGVIABIqCgZmb3JtYXQYBCABKA4yGi5wcm9tcHRkLnYxLlRlbXBsYXRlRm9ybWF0EiYKBmNvbmZpZxgFIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRIOCgZsYWJlbHMYBiADKAkSDAoEdGFncxgHIAMoCRIWCg5jb21taXRfbWVzc2FnZRgIIAEoCRIkChdleHBlY3RlZF9sYXRlc3RfdmVyc2lvbhgJIAEoDUgBiAEBQgoKCHRlbXBsYXRlQhoKGF9leHBlY3RlZF9sYXRlc3RfdmVyc2lvbiKKAQoVQ3JlYXRlVmVyc2lvblJlc3BvbnNlEg8KB3ZlcnNpb24YASABKA0SDwoHY3JlYXRlZBgCIAEoCBIUCgxjb250ZW50X2hhc2gYAyABKAkSEAoIcmV2aXNpb24YBCABKAQSJwoIcHJldmlvdXMYBSADKAsyFS5wcm9tcHRkLnYxLkxhYmVsTW92ZSLCAQoQU2V0TGFiZWxzUmVxdWVzdBIMCgRuYW1lGAEgASgJEiQKBW1vdmVzGAIgAygLMhUucHJvbXB0ZC52MS5MYWJlbE1vdmUSHgoRZXhwZWN0ZWRfcmV2aXNpb24YAyABKARIAIgBARIOCgZyZWFzb24YBCABKAkSNAoRd2FpdF9mb3JfcmVwbGljYXMYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CFAoSX2V4cGVjdGVkX3JldmlzaW9uIqkBChFTZXRMYWJlbHNSZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoBBInCghwcmV2aW91cxgCIAMoCzIVLnByb21wdGQudjEuTGFiZWxNb3ZlEioKB3BlbmRpbmcYAyABKAsyGS5wcm9tcHRkLnYxLlBlbmRpbmdDaGFuZ2USLQoIcmVwbGljYXMYBCABKAsyGy5wcm9tcHRkLnYxLlJlcGxpY2FzUmVhY2hlZCIwCg9SZXBsaWNhc1JlYWNoZWQSDwoHYXBwbGllZBgBIAEoDRIMCgRsaXZlGAIgASgNInIKDlNldFRhZ3NSZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEdGFncxgCIAMoCRIeChFleHBlY3RlZF9yZXZpc2lvbhgDIAEoBEgAiAEBEg4KBnJlYXNvbhgEIAEoCUIUChJfZXhwZWN0ZWRfcmV2aXNpb24iNQoPU2V0VGFnc1Jlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEEhAKCHByZXZpb3VzGAIgAygJIooBChVEZWxldGVWZXJzaW9uc1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIQCgh2ZXJzaW9ucxgCIAMoDRILCgNhbGwYAyABKAgSHgoRZXhwZWN0ZWRfcmV2aXNpb24YBCABKARIAIgBARIOCgZyZWFzb24YBSABKAlCFAoSX2V4cGVjdGVkX3JldmlzaW9uIlIKFkRlbGV0ZVZlcnNpb25zUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQSJgoHcmVtb3ZlZBgCIAMoCzIVLnByb21wdGQudjEuTGFiZWxNb3ZlInQKE1dhdGNoUHJvbXB0c1JlcXVlc3QSLQoHcHJvbXB0cxgBIAMoCzIcLnByb21wdGQudjEuR2V0UHJvbXB0UmVxdWVzdBIbCg5hZnRlcl9yZXZpc2lvbhgCIAEoBEgAiAEBQhEKD19hZnRlcl9yZXZpc2lvbiKuAQoUV2F0Y2hQcm9tcHRzUmVzcG9uc2USLwoIc25hcHNob3QYASABKAsyGy5wcm9tcHRkLnYxLlByb21wdHNTbmFwc2hvdEgAEisKBnVwZGF0ZRgCIAEoCzIZLnByb21wdGQudjEuUHJvbXB0c1VwZGF0ZUgAEi8KCWhlYXJ0YmVhdBgDIAEoCzIaLnByb21wdGQudjEuV2F0Y2hIZWFydGJlYXRIAEIHCgVldmVudCJJCg9Qcm9tcHRzU25hcHNob3QSEAoIcmV2aXNpb24YASABKAQSJAoFaXRlbXMYAiADKAsyFS5wcm9tcHRkLnYxLkJhdGNoSXRlbSJJCg1Qcm9tcHRzVXBkYXRlEhAKCHJldmlzaW9uGAEgASgEEiYKBWl0ZW1zGAIgAygLMhcucHJvbXB0ZC52MS5XYXRjaGVkSXRlbSJBCgtXYXRjaGVkSXRlbRINCgVpbmRleBgBIAEoDRIjCgRpdGVtGAIgASgLMhUucHJvbXB0ZC52MS5CYXRjaEl0ZW0iMQoOV2F0Y2hIZWFydGJlYXQSEAoIcmV2aXNpb24YASABKAQSDQoFc3RhbGUYAiABKAgqjAEKEE1pc3NpbmdWYXJpYWJsZXMSIQodTUlTU0lOR19WQVJJQUJMRVNfVU5TUEVDSUZJRUQQABIcChhNSVNTSU5HX1ZBUklBQkxFU19TVFJJQ1QQARIaChZNSVNTSU5HX1ZBUklBQkxFU19LRUVQEAISGwoXTUlTU0lOR19WQVJJQUJMRVNfRU1QVFkQAzLMBgoNUHJvbXB0U2VydmljZRJNCglHZXRQcm9tcHQSHC5wcm9tcHRkLnYxLkdldFByb21wdFJlcXVlc3QaHS5wcm9tcHRkLnYxLkdldFByb21wdFJlc3BvbnNlIgOQAgESXwoPQmF0Y2hHZXRQcm9tcHRzEiIucHJvbXB0ZC52MS5CYXRjaEdldFByb21wdHNSZXF1ZXN0GiMucHJvbXB0ZC52MS5CYXRjaEdldFByb21wdHNSZXNwb25zZSIDkAIBEkcKB0NvbXBpbGUSGi5wcm9tcHRkLnYxLkNvbXBpbGVSZXF1ZXN0GhsucHJvbXB0ZC52MS5Db21waWxlUmVzcG9uc2UiA5ACARJTCgtMaXN0UHJvbXB0cxIeLnByb21wdGQudjEuTGlzdFByb21wdHNSZXF1ZXN0Gh8ucHJvbXB0ZC52MS5MaXN0UHJvbXB0c1Jlc3BvbnNlIgOQAgESVgoMTGlzdFZlcnNpb25zEh8ucHJvbXB0ZC52MS5MaXN0VmVyc2lvbnNSZXF1ZXN0GiAucHJvbXB0ZC52MS5MaXN0VmVyc2lvbnNSZXNwb25zZSIDkAIBElQKDUNyZWF0ZVZlcnNpb24SIC5wcm9tcHRkLnYxLkNyZWF0ZVZlcnNpb25SZXF1ZXN0GiEucHJvbXB0ZC52MS5DcmVhdGVWZXJzaW9uUmVzcG9uc2USSAoJU2V0TGFiZWxzEhwucHJvbXB0ZC52MS5TZXRMYWJlbHNSZXF1ZXN0Gh0ucHJvbXB0ZC52MS5TZXRMYWJlbHNSZXNwb25zZRJCCgdTZXRUYWdzEhoucHJvbXB0ZC52MS5TZXRUYWdzUmVxdWVzdBobLnByb21wdGQudjEuU2V0VGFnc1Jlc3BvbnNlElcKDkRlbGV0ZVZlcnNpb25zEiEucHJvbXB0ZC52MS5EZWxldGVWZXJzaW9uc1JlcXVlc3QaIi5wcm9tcHRkLnYxLkRlbGV0ZVZlcnNpb25zUmVzcG9uc2USWAoMV2F0Y2hQcm9tcHRzEh8ucHJvbXB0ZC52MS5XYXRjaFByb21wdHNSZXF1ZXN0GiAucHJvbXB0ZC52MS5XYXRjaFByb21wdHNSZXNwb25zZSIDkAIBMAFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_struct, file_promptd_v1_policy_service, file_promptd_v1_prompt]);
 
 /**
  * @generated from message promptd.v1.GetPromptRequest
@@ -589,6 +589,15 @@ export type SetLabelsRequest = Message<"promptd.v1.SetLabelsRequest"> & {
    * @generated from field: string reason = 4;
    */
   reason: string;
+
+  /**
+   * Waits, once the labels have moved, until all replicas answer with that: at
+   * most so long, and at most 50 seconds. Left out, it does not wait. The call's
+   * deadline must be later.
+   *
+   * @generated from field: google.protobuf.Duration wait_for_replicas = 6;
+   */
+  waitForReplicas?: Duration | undefined;
 };
 
 /**
@@ -623,6 +632,14 @@ export type SetLabelsResponse = Message<"promptd.v1.SetLabelsResponse"> & {
    * @generated from field: promptd.v1.PendingChange pending = 3;
    */
   pending?: PendingChange | undefined;
+
+  /**
+   * Present where `wait_for_replicas` was set and the labels have moved. Not there
+   * in that case: the database could not tell which replicas there are.
+   *
+   * @generated from field: promptd.v1.ReplicasReached replicas = 4;
+   */
+  replicas?: ReplicasReached | undefined;
 };
 
 /**
@@ -631,6 +648,35 @@ export type SetLabelsResponse = Message<"promptd.v1.SetLabelsResponse"> & {
  */
 export const SetLabelsResponseSchema: GenMessage<SetLabelsResponse> = /*@__PURE__*/
   messageDesc(file_promptd_v1_prompt_service, 15);
+
+/**
+ * How far a change has come. It stands in any case.
+ *
+ * @generated from message promptd.v1.ReplicasReached
+ */
+export type ReplicasReached = Message<"promptd.v1.ReplicasReached"> & {
+  /**
+   * Replicas that have applied the change: none of them answers with what was
+   * before.
+   *
+   * @generated from field: uint32 applied = 1;
+   */
+  applied: number;
+
+  /**
+   * Replicas that are alive, which is to say that were heard of lately.
+   *
+   * @generated from field: uint32 live = 2;
+   */
+  live: number;
+};
+
+/**
+ * Describes the message promptd.v1.ReplicasReached.
+ * Use `create(ReplicasReachedSchema)` to create a new message.
+ */
+export const ReplicasReachedSchema: GenMessage<ReplicasReached> = /*@__PURE__*/
+  messageDesc(file_promptd_v1_prompt_service, 16);
 
 /**
  * @generated from message promptd.v1.SetTagsRequest
@@ -664,7 +710,7 @@ export type SetTagsRequest = Message<"promptd.v1.SetTagsRequest"> & {
  * Use `create(SetTagsRequestSchema)` to create a new message.
  */
 export const SetTagsRequestSchema: GenMessage<SetTagsRequest> = /*@__PURE__*/
-  messageDesc(file_promptd_v1_prompt_service, 16);
+  messageDesc(file_promptd_v1_prompt_service, 17);
 
 /**
  * @generated from message promptd.v1.SetTagsResponse
@@ -686,7 +732,7 @@ export type SetTagsResponse = Message<"promptd.v1.SetTagsResponse"> & {
  * Use `create(SetTagsResponseSchema)` to create a new message.
  */
 export const SetTagsResponseSchema: GenMessage<SetTagsResponse> = /*@__PURE__*/
-  messageDesc(file_promptd_v1_prompt_service, 17);
+  messageDesc(file_promptd_v1_prompt_service, 18);
 
 /**
  * @generated from message promptd.v1.DeleteVersionsRequest
@@ -727,7 +773,7 @@ export type DeleteVersionsRequest = Message<"promptd.v1.DeleteVersionsRequest"> 
  * Use `create(DeleteVersionsRequestSchema)` to create a new message.
  */
 export const DeleteVersionsRequestSchema: GenMessage<DeleteVersionsRequest> = /*@__PURE__*/
-  messageDesc(file_promptd_v1_prompt_service, 18);
+  messageDesc(file_promptd_v1_prompt_service, 19);
 
 /**
  * @generated from message promptd.v1.DeleteVersionsResponse
@@ -751,7 +797,175 @@ export type DeleteVersionsResponse = Message<"promptd.v1.DeleteVersionsResponse"
  * Use `create(DeleteVersionsResponseSchema)` to create a new message.
  */
 export const DeleteVersionsResponseSchema: GenMessage<DeleteVersionsResponse> = /*@__PURE__*/
-  messageDesc(file_promptd_v1_prompt_service, 19);
+  messageDesc(file_promptd_v1_prompt_service, 20);
+
+/**
+ * @generated from message promptd.v1.WatchPromptsRequest
+ */
+export type WatchPromptsRequest = Message<"promptd.v1.WatchPromptsRequest"> & {
+  /**
+   * 1 to 100.
+   *
+   * @generated from field: repeated promptd.v1.GetPromptRequest prompts = 1;
+   */
+  prompts: GetPromptRequest[];
+
+  /**
+   * Goes on behind the `revision` of the last message that was received on an
+   * earlier stream with the same `prompts`, from whatever replica.
+   *
+   * @generated from field: optional uint64 after_revision = 2;
+   */
+  afterRevision?: bigint | undefined;
+};
+
+/**
+ * Describes the message promptd.v1.WatchPromptsRequest.
+ * Use `create(WatchPromptsRequestSchema)` to create a new message.
+ */
+export const WatchPromptsRequestSchema: GenMessage<WatchPromptsRequest> = /*@__PURE__*/
+  messageDesc(file_promptd_v1_prompt_service, 21);
+
+/**
+ * `revision` is of the history of all prompts. Every change up to it is in what
+ * was sent so far; 0 and a repeated revision say that there is more to come.
+ *
+ * @generated from message promptd.v1.WatchPromptsResponse
+ */
+export type WatchPromptsResponse = Message<"promptd.v1.WatchPromptsResponse"> & {
+  /**
+   * @generated from oneof promptd.v1.WatchPromptsResponse.event
+   */
+  event: {
+    /**
+     * @generated from field: promptd.v1.PromptsSnapshot snapshot = 1;
+     */
+    value: PromptsSnapshot;
+    case: "snapshot";
+  } | {
+    /**
+     * @generated from field: promptd.v1.PromptsUpdate update = 2;
+     */
+    value: PromptsUpdate;
+    case: "update";
+  } | {
+    /**
+     * @generated from field: promptd.v1.WatchHeartbeat heartbeat = 3;
+     */
+    value: WatchHeartbeat;
+    case: "heartbeat";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message promptd.v1.WatchPromptsResponse.
+ * Use `create(WatchPromptsResponseSchema)` to create a new message.
+ */
+export const WatchPromptsResponseSchema: GenMessage<WatchPromptsResponse> = /*@__PURE__*/
+  messageDesc(file_promptd_v1_prompt_service, 22);
+
+/**
+ * Replaces all that was known. It comes first, unless the stream goes on behind
+ * `after_revision`, and again where the database was restored.
+ *
+ * @generated from message promptd.v1.PromptsSnapshot
+ */
+export type PromptsSnapshot = Message<"promptd.v1.PromptsSnapshot"> & {
+  /**
+   * @generated from field: uint64 revision = 1;
+   */
+  revision: bigint;
+
+  /**
+   * One for each of `prompts`, in the same order. What would make the message
+   * larger than 4 MiB is RESOURCE_EXHAUSTED, and comes in the updates that follow.
+   *
+   * @generated from field: repeated promptd.v1.BatchItem items = 2;
+   */
+  items: BatchItem[];
+};
+
+/**
+ * Describes the message promptd.v1.PromptsSnapshot.
+ * Use `create(PromptsSnapshotSchema)` to create a new message.
+ */
+export const PromptsSnapshotSchema: GenMessage<PromptsSnapshot> = /*@__PURE__*/
+  messageDesc(file_promptd_v1_prompt_service, 23);
+
+/**
+ * What has become another answer. Empty where a stream goes on behind
+ * `after_revision` and nothing has changed since.
+ *
+ * @generated from message promptd.v1.PromptsUpdate
+ */
+export type PromptsUpdate = Message<"promptd.v1.PromptsUpdate"> & {
+  /**
+   * @generated from field: uint64 revision = 1;
+   */
+  revision: bigint;
+
+  /**
+   * @generated from field: repeated promptd.v1.WatchedItem items = 2;
+   */
+  items: WatchedItem[];
+};
+
+/**
+ * Describes the message promptd.v1.PromptsUpdate.
+ * Use `create(PromptsUpdateSchema)` to create a new message.
+ */
+export const PromptsUpdateSchema: GenMessage<PromptsUpdate> = /*@__PURE__*/
+  messageDesc(file_promptd_v1_prompt_service, 24);
+
+/**
+ * @generated from message promptd.v1.WatchedItem
+ */
+export type WatchedItem = Message<"promptd.v1.WatchedItem"> & {
+  /**
+   * Of the prompt in `prompts`, from 0.
+   *
+   * @generated from field: uint32 index = 1;
+   */
+  index: number;
+
+  /**
+   * Where it was deleted, the error NOT_FOUND; it goes on being watched.
+   *
+   * @generated from field: promptd.v1.BatchItem item = 2;
+   */
+  item?: BatchItem | undefined;
+};
+
+/**
+ * Describes the message promptd.v1.WatchedItem.
+ * Use `create(WatchedItemSchema)` to create a new message.
+ */
+export const WatchedItemSchema: GenMessage<WatchedItem> = /*@__PURE__*/
+  messageDesc(file_promptd_v1_prompt_service, 25);
+
+/**
+ * @generated from message promptd.v1.WatchHeartbeat
+ */
+export type WatchHeartbeat = Message<"promptd.v1.WatchHeartbeat"> & {
+  /**
+   * @generated from field: uint64 revision = 1;
+   */
+  revision: bigint;
+
+  /**
+   * Nobody can say whether there were changes since.
+   *
+   * @generated from field: bool stale = 2;
+   */
+  stale: boolean;
+};
+
+/**
+ * Describes the message promptd.v1.WatchHeartbeat.
+ * Use `create(WatchHeartbeatSchema)` to create a new message.
+ */
+export const WatchHeartbeatSchema: GenMessage<WatchHeartbeat> = /*@__PURE__*/
+  messageDesc(file_promptd_v1_prompt_service, 26);
 
 /**
  * What Compile does with a variable that the request does not hold.
@@ -919,6 +1133,23 @@ export const PromptService: GenService<{
     methodKind: "unary";
     input: typeof DeleteVersionsRequestSchema;
     output: typeof DeleteVersionsResponseSchema;
+  },
+  /**
+   * Streams what GetPrompt would answer: first a snapshot, then each answer that
+   * has become another one. It tells the newest state and not each step to it;
+   * ListChanges has each step. Something is sent at least every 10 seconds.
+   *
+   * Whoever takes no message for 20 seconds is cut, RESOURCE_EXHAUSTED on gRPC.
+   * A process serves 1000 streams at most, and 500 with one key; more are
+   * RESOURCE_EXHAUSTED. A stream ends with UNAVAILABLE when the service stops, and
+   * with UNAUTHENTICATED once the key is not valid any more.
+   *
+   * @generated from rpc promptd.v1.PromptService.WatchPrompts
+   */
+  watchPrompts: {
+    methodKind: "server_streaming";
+    input: typeof WatchPromptsRequestSchema;
+    output: typeof WatchPromptsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_promptd_v1_prompt_service, 0);

@@ -1,0 +1,108 @@
+import { setTimeout as pause } from "node:timers/promises";
+import {
+  type BatchItem,
+  type WatchPromptsResponse,
+  WatchPromptsResponseSchema,
+} from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { type ErrorCode, PromptdError } from "../core/errors.ts";
+import { connectionOf, type SelectorOptions, type ServiceOptions, selectorOf } from "./options.ts";
+import { messageLine, oneLine } from "./output.ts";
+import { type Service, withService } from "./service.ts";
+import type { Terminal } from "./terminal.ts";
+
+interface WatchOptions extends ServiceOptions, SelectorOptions {}
+
+/** A service that is there sends something every 10 seconds. */
+const SILENT_MS = 30_000;
+
+/** Before the next attempt, growing from and up to these, give or take half. */
+const SHORTEST_PAUSE_MS = 250;
+const LONGEST_PAUSE_MS = 10_000;
+
+/** After which the next attempt may do better. */
+const PASSING: readonly ErrorCode[] = ["unavailable", "deadline", "canceled", "too_large"];
+
+/**
+ * `promptd watch`: a line for each state, until it is interrupted or nobody reads
+ * on. A stream that breaks is taken up where it ended; what fails at the first
+ * attempt is told.
+ */
+export async function watch(
+  terminal: Terminal,
+  name: string,
+  options: WatchOptions,
+): Promise<void> {
+  const connection = connectionOf(options, terminal);
+  const prompts = [{ name, selector: selectorOf(options) }];
+  let afterRevision: bigint | undefined;
+  let pauseMs = SHORTEST_PAUSE_MS;
+  const take = (message: WatchPromptsResponse) => {
+    afterRevision = message.event.value?.revision ?? 0n;
+    pauseMs = SHORTEST_PAUSE_MS;
+    const items = itemsOf(message);
+    if (options.json && items.length > 0) {
+      terminal.out(messageLine(WatchPromptsResponseSchema, message));
+    } else {
+      for (const item of items) terminal.out(`${stateText(name, item)}\n`);
+    }
+  };
+  for (;;) {
+    try {
+      const request = { prompts, ...(afterRevision !== undefined && { afterRevision }) };
+      await withService(connection, async (service) => {
+        for await (const message of spoken(service, request, options.timeout)) {
+          take(message);
+          if (terminal.outClosed) return;
+        }
+      });
+    } catch (thrown) {
+      const passing = thrown instanceof PromptdError && PASSING.includes(thrown.code);
+      if (!passing || afterRevision === undefined) throw thrown;
+      if (terminal.watched) terminal.err(`${oneLine(thrown.message)}; trying again\n`);
+    }
+    if (terminal.outClosed) return;
+    await pause(pauseMs * (0.5 + Math.random()));
+    pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
+  }
+}
+
+type WatchRequest = Parameters<Service["prompts"]["watchPrompts"]>[0];
+
+/** The messages of a stream, which fails where the service has fallen silent. */
+async function* spoken({ prompts }: Service, request: WatchRequest, firstMs: number) {
+  const controller = new AbortController();
+  const silent = () => controller.abort();
+  let alarm = setTimeout(silent, firstMs);
+  try {
+    const { signal } = controller;
+    for await (const message of prompts.watchPrompts(request, { signal, timeoutMs: 0 })) {
+      clearTimeout(alarm);
+      alarm = setTimeout(silent, SILENT_MS);
+      yield message;
+    }
+  } catch (thrown) {
+    if (!controller.signal.aborted) throw thrown;
+    throw new PromptdError("deadline", "the service has fallen silent");
+  } finally {
+    clearTimeout(alarm);
+  }
+}
+
+function itemsOf({ event }: WatchPromptsResponse): (BatchItem | undefined)[] {
+  switch (event.case) {
+    case "snapshot":
+      return event.value.items;
+    case "update":
+      return event.value.items.map(({ item }) => item);
+    default:
+      return [];
+  }
+}
+
+function stateText(name: string, item: BatchItem | undefined): string {
+  const { result } = item ?? {};
+  if (result?.case !== "response") return `${name}: ${oneLine(result?.value?.message ?? "")}`;
+  const { version = 0, labels = [], revision = 0n } = result.value.prompt ?? {};
+  const labelled = labels.length > 0 ? ` (${labels.join(", ")})` : "";
+  return `${name} version ${version}${labelled}, revision ${revision}`;
+}

@@ -1,0 +1,57 @@
+/** What a watch needs to know of answers, and of what may have changed them. */
+
+import type { ChangeTail } from "./cache-ports.ts";
+import { sha256 } from "./content-hash.ts";
+import { PromptdError } from "./errors.ts";
+import type { Question, Resolved } from "./resolver.ts";
+
+/** What a question led to now. */
+export type Outcome = Resolved | PromptdError;
+
+/** What nobody can vouch for now is no news: whoever watches keeps what was told before. */
+export function isDoubtful(outcome: Outcome): boolean {
+  if (!(outcome instanceof PromptdError)) return outcome.stale;
+  return outcome.code !== "not_found" && outcome.code !== "refused";
+}
+
+/** Which prompts an answer is made of; undefined where nobody can say. */
+export function namesOf({ name }: Question, outcome: Outcome): ReadonlySet<string> | undefined {
+  if (outcome instanceof PromptdError) {
+    return outcome.code === "not_found" ? new Set([name]) : undefined;
+  }
+  return new Set([name, ...outcome.answer.components.map((component) => component.name)]);
+}
+
+/** The same for answers that are told as one. */
+export function fingerprint(outcome: Outcome): string {
+  if (outcome instanceof PromptdError) return outcome.code;
+  const { version, components } = outcome.answer;
+  const { version: number, contentHash, revision, updatedAt } = version;
+  const parts = components.map((part) => [part.name, part.version, part.contentHash]);
+  return sha256(JSON.stringify([number, contentHash, revision, updatedAt.getTime(), parts]));
+}
+
+/** How far back a watcher may go on from, in changes, and how many are read at once. */
+const LONGEST_WAY_BACK = 10_000;
+const PAGE = 500;
+
+/** The prompts of a project that changed behind a revision; undefined where nobody can tell. */
+export async function promptsChangedSince(
+  tail: Pick<ChangeTail, "from">,
+  project: string,
+  after: number,
+): Promise<Set<string> | undefined> {
+  const names = new Set<string>();
+  let from = after;
+  for (let read = 0; read < LONGEST_WAY_BACK; read += PAGE) {
+    const page = await tail.from(from, PAGE).catch(() => []);
+    // Each page begins with the change that the one before ended with.
+    if (page[0]?.change.revision !== from) return undefined;
+    for (const { change } of page.slice(1)) {
+      if (change.project === project) names.add(change.name);
+      from = change.revision;
+    }
+    if (page.length < PAGE) return names;
+  }
+  return undefined;
+}
