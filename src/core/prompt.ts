@@ -123,6 +123,7 @@ export const CHANGE_KINDS = [
   "label_policy_set",
   "labels_requested",
   "request_rejected",
+  "source_changed",
 ] as const;
 
 export type ChangeKind = (typeof CHANGE_KINDS)[number];
@@ -135,6 +136,7 @@ export const PROMPT_CHANGE_KINDS: readonly ChangeKind[] = [
   "versions_deleted",
   "labels_requested",
   "request_rejected",
+  "source_changed",
 ];
 
 /** One mutation, as the history keeps it. */

@@ -6,7 +6,7 @@ import { applyLabels } from "./edit-prompt.ts";
 import { heedLabelPolicies } from "./label-policies.ts";
 import { moved, plannedMoves } from "./labels.ts";
 import { type Mutation, recordChange } from "./mutation.ts";
-import { listed } from "./not-found.ts";
+import { listed } from "../core/not-found.ts";
 import { removePendingChange } from "./pending-changes.ts";
 import { requireExisting, requireVersions } from "./standing.ts";
 

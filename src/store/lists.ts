@@ -8,7 +8,7 @@ import {
   type VersionInfo,
 } from "../core/prompt.ts";
 import type { Connection } from "./database.ts";
-import { promptNotFound } from "./not-found.ts";
+import { promptNotFound } from "../core/not-found.ts";
 import type { PromptKey } from "./prompt-key.ts";
 import { tagsOf } from "./tags.ts";
 
