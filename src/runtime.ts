@@ -16,12 +16,15 @@ import { PromptdError } from "./core/errors.ts";
 import { Feed } from "./core/feed.ts";
 import { DEFAULT_PROJECT, Gate } from "./core/keys.ts";
 import { KnownKeys } from "./core/known-keys.ts";
+import type { PromptSource } from "./core/ports.ts";
+import { ProjectSources } from "./core/project-sources.ts";
 import { Resolver } from "./core/resolver.ts";
 import { Tiers } from "./core/tiers.ts";
 import { allowOrigins } from "./http/cors.ts";
 import { hostGuard } from "./http/host-guard.ts";
 import { operationRoutes } from "./http/routes.ts";
 import { httpServer } from "./http/server.ts";
+import { webhookRoutes } from "./http/webhooks.ts";
 import { answersWithoutKey, refuseOpenDoor, warnOfCrashes } from "./off-loopback.ts";
 import { CallLimits } from "./rpc/call-limits.ts";
 import { Calls } from "./rpc/calls.ts";
@@ -45,11 +48,14 @@ import { promptService } from "./rpc/prompt-service.ts";
 import { serve } from "./rpc/served.ts";
 import { seed } from "./seed.ts";
 import type { ListenAddress, Settings } from "./settings.ts";
+import type { LangfuseConnection } from "./sources/langfuse/connect.ts";
 import { changeTail } from "./store/change-tail.ts";
 import type { Database } from "./store/database.ts";
 import { Keys } from "./store/keys.ts";
 import { openDatabase } from "./store/open.ts";
 import { Registry } from "./store/registry.ts";
+import { StoredSourceFollowing } from "./store/source-following.ts";
+import { StoredSourceJournal } from "./store/source-journal.ts";
 import { createLog } from "./telemetry/log.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 import { Certificates } from "./tls/certificates.ts";
@@ -110,6 +116,11 @@ async function serveOn(
 
   const keys = new Keys(database);
   const registry = new Registry(database);
+  const langfuse = await connectedLangfuse(settings, database, log);
+  const source: PromptSource =
+    langfuse === undefined
+      ? registry
+      : new ProjectSources(new Map([[DEFAULT_PROJECT, langfuse.source]]), registry);
   const feed = new Feed(changeTail(database), {
     pollMs: POLL_MS,
     onFault: (err) => log.debug({ err }, "the history cannot be read"),
@@ -125,6 +136,7 @@ async function serveOn(
     if (migrations.length > 0) log.info({ migrations }, "database migrated");
     await doorIsOpen();
     if (settings.seedDir !== undefined) await seed(registry, settings.seedDir, log);
+    await langfuse?.begin();
     await feed.start();
   }, log);
   await beginning.attempt(standsAlone);
@@ -135,7 +147,7 @@ async function serveOn(
   const memory = new Memory(settings.memory);
   const tiers = new Tiers({
     memory,
-    source: registry,
+    source,
     lastKnownGood,
     fallback,
     feed,
@@ -153,7 +165,7 @@ async function serveOn(
   const gate = new Gate(knownKeys, open);
   const calls = new Calls({ gate, limits, feed, log, observer: metrics });
   const openCalls = new OpenCalls(settings.callMemory, metrics.cut);
-  const prompts = promptService({ resolver, source: registry, newId });
+  const prompts = promptService({ resolver, source, newId });
   const served = [
     serve(PromptService, prompts, PROMPT_PERMISSIONS),
     serve(ChangeService, changeService(registry), CHANGE_PERMISSIONS),
@@ -165,7 +177,12 @@ async function serveOn(
   const operations = operationRoutes({
     serving: () => serving,
     standsAlone,
-    dependencies: async () => ({ database: await reachable(database) }),
+    dependencies: async () => ({
+      database: await reachable(database),
+      ...(langfuse && {
+        langfuse: await langfuse.state(AbortSignal.timeout(DEPENDENCY_TIMEOUT_MS)),
+      }),
+    }),
     metrics: () => metrics.exposition(),
   });
   const grpc = grpcServer(served, calls, openCalls, log, {
@@ -175,17 +192,22 @@ async function serveOn(
     openReflection: answersWithoutKey(settings, settings.grpcListen, "reflection"),
   });
   const openMetrics = answersWithoutKey(settings, settings.httpListen, "metrics");
-  const plain = openMetrics ? operations : keyedPath("/metrics", operations, calls);
-  const langfuse = langfuseListener(
+  const keyed = openMetrics ? operations : keyedPath("/metrics", operations, calls);
+  const plain = webhookRoutes(
+    new Map(langfuse?.receive && [[DEFAULT_PROJECT, langfuse.receive]]),
+    (project, err) => log.debug({ project, err }, "a webhook's delivery was not taken"),
+    keyed,
+  );
+  const langfuseApi = langfuseListener(
     {
-      prompts: langfusePrompts({ resolver, source: registry }),
+      prompts: langfusePrompts({ resolver, source }),
       proxy: new LangfuseProxy(langfuseOf(settings), calls, log),
       calls,
       openCalls,
     },
     plain,
   );
-  const routes = connectListener(served, calls, openCalls, langfuse);
+  const routes = connectListener(served, calls, openCalls, langfuseApi);
   const shared = allowOrigins(settings.corsOrigins ?? [], routes);
   const guarded = hostGuard(shared, { loopbackOnly: open && !settings.insecure });
   const http = httpServer(guarded, certificates?.tls);
@@ -196,6 +218,7 @@ async function serveOn(
     throw error;
   });
   beginning.goOn();
+  langfuse?.start();
   certificates?.watch((tls) => {
     grpc.renew(tls);
     http.renew(tls);
@@ -214,6 +237,7 @@ async function serveOn(
       await Promise.all([grpc.close(settings.shutdownGrace), http.close(settings.shutdownGrace)]);
       openCalls.stop();
       await beginning.close();
+      await langfuse?.close();
       feed.close();
       lastKnownGood.close();
       await database.close();
@@ -239,6 +263,30 @@ async function readCertificates(
   const files = { PROMPTD_TLS_CERT: tlsCert, PROMPTD_TLS_KEY: tlsKey };
   const clientCa = tlsClientCa === undefined ? {} : { PROMPTD_TLS_CLIENT_CA: tlsClientCa };
   return Certificates.read({ ...files, ...clientCa }, log);
+}
+
+/** The Langfuse in which prompts live, where one does. */
+async function connectedLangfuse(
+  settings: Settings,
+  database: Database,
+  log: Logger,
+): Promise<LangfuseConnection | undefined> {
+  const access = langfuseOf(settings);
+  if (settings.source !== "langfuse" || access === undefined) return undefined;
+  // Loaded when it is needed: it brings Langfuse's own package.
+  const { connectLangfuse } = await import("./sources/langfuse/connect.ts");
+  return connectLangfuse({
+    access,
+    project: DEFAULT_PROJECT,
+    journal: new StoredSourceJournal(database),
+    following: new StoredSourceFollowing(database),
+    pollMs: settings.langfusePoll,
+    webhookSecret: settings.langfuseWebhookSecret,
+    onState: (err) => {
+      if (err === undefined) log.info("changes in Langfuse are followed again");
+      else log.warn({ err }, "changes in Langfuse cannot be followed");
+    },
+  });
 }
 
 /** The Langfuse that the settings name, which have its keys then. */

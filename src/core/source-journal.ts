@@ -66,8 +66,10 @@ export interface SourceFollowing {
   release(project: string): Promise<void>;
   /** Appends a change for each change that was begun and never ended. @throws unavailable */
   recover(project: string): Promise<void>;
-  /** The database's last revision, the newest time that was seen in the source, and all that was. @throws unavailable */
-  seen(project: string): Promise<Seen>;
+  /** The database's last revision, and the newest time that was seen in the source. @throws unavailable */
+  standing(project: string): Promise<FollowedUpTo>;
+  /** What was seen of prompts before, by name; of all, where no names are given. @throws unavailable */
+  sightings(project: string, names?: readonly string[]): Promise<ReadonlyMap<string, Sighting>>;
   /**
    * Keeps what is seen in the source now. What differs from before appends a change, unless a mutation was noted
    * after `since`, which has told of it, or is under way and will.
@@ -83,11 +85,10 @@ export interface SourceFollowing {
   forgetEvents(project: string, before: number): Promise<void>;
 }
 
-export interface Seen {
+export interface FollowedUpTo {
   revision: number;
-  /** Undefined before the source was read through. */
+  /** By the source's clock; undefined before it was read through. */
   watermark: number | undefined;
-  prompts: ReadonlyMap<string, { fingerprint: string; updatedAt: number }>;
 }
 
 export interface Observed {

@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
-import type { Observed, Seen, Sighting, SourceFollowing } from "../core/source-journal.ts";
+import type { FollowedUpTo, Observed, Sighting, SourceFollowing } from "../core/source-journal.ts";
 import { appendChange } from "./change-log.ts";
 import type { Connection, Database } from "./database.ts";
 import { keepSighting, recoverIntent } from "./source-journal.ts";
 
-/** Sightings that one transaction compares, so that others come in between. */
+/** Sightings that one transaction compares, so that others come in between; names in one statement. */
 const AT_ONCE = 200;
 
 /** Who appends changes that were seen elsewhere. */
@@ -73,20 +73,32 @@ export class StoredSourceFollowing implements SourceFollowing {
     });
   }
 
-  seen(project: string): Promise<Seen> {
+  standing(project: string): Promise<FollowedUpTo> {
     return this.#database.snapshot(undefined, async (db) => {
       const { revision } = await db
         .selectFrom("database")
         .select("revision")
         .executeTakeFirstOrThrow();
-      const rows = await db
+      return { revision, watermark: (await watermarkOf(db, project)) ?? undefined };
+    });
+  }
+
+  async sightings(
+    project: string,
+    names?: readonly string[],
+  ): Promise<ReadonlyMap<string, Sighting>> {
+    if (names?.length === 0) return new Map();
+    const rows = await this.#database.query(undefined, (db) =>
+      db
         .selectFrom("source_prompts")
         .select(["name", "fingerprint", "updated_at as updatedAt"])
         .where("project", "=", project)
-        .execute();
-      const watermark = (await watermarkOf(db, project)) ?? undefined;
-      return { revision, watermark, prompts: new Map(rows.map((row) => [row.name, row])) };
-    });
+        .$if(names !== undefined && names.length <= AT_ONCE, (query) =>
+          query.where("name", "in", names ?? []),
+        )
+        .execute(),
+    );
+    return new Map(rows.map((row) => [row.name, row]));
   }
 
   async observe(project: string, observed: Observed): Promise<void> {

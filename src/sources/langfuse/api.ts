@@ -57,6 +57,7 @@ export class LangfuseApi {
   /** Langfuse has asked for nothing to be sent until then. */
   #quietUntil = 0;
   #answeredAt = Number.NEGATIVE_INFINITY;
+  readonly #ended = new AbortController();
 
   constructor(access: LangfuseAccess, { timeoutMs, now }: LangfuseApiOptions = {}) {
     this.#access = { ...access, baseUrl: access.baseUrl.replace(/\/+$/, "") };
@@ -64,6 +65,11 @@ export class LangfuseApi {
     this.#client = new Langfuse({ ...this.#access, enabled: false }).api;
     this.#timeoutMs = timeoutMs ?? TIMEOUT_MS;
     this.#now = now ?? Date.now;
+  }
+
+  /** Gives up what is being asked, and all that will be. */
+  close(): void {
+    this.#ended.abort();
   }
 
   /** When it answered last, whatever it was; milliseconds since 1970. */
@@ -176,7 +182,7 @@ export class LangfuseApi {
     const wait = this.#quietUntil - this.#now();
     if (wait > 0) throw faultOfStatus(429, undefined, wait);
     const late = AbortSignal.timeout(this.#timeoutMs);
-    const ended = signal === undefined ? late : AbortSignal.any([late, signal]);
+    const ended = AbortSignal.any([late, this.#ended.signal, ...(signal ? [signal] : [])]);
     try {
       const answer = await work({ signal: ended });
       // The package answers null for a body that it could not read to its end.

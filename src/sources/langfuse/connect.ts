@@ -1,0 +1,67 @@
+/** A Langfuse as the place where a project's prompts live. */
+
+import { PromptdError } from "../../core/errors.ts";
+import type { PromptSource } from "../../core/ports.ts";
+import type { SourceFollowing, SourceJournal } from "../../core/source-journal.ts";
+import { type LangfuseAccess, LangfuseApi } from "./api.ts";
+import { Follower } from "./follower.ts";
+import { LangfuseSource } from "./source.ts";
+import { type Delivery, readDelivery } from "./webhook.ts";
+
+export interface LangfuseParts {
+  access: LangfuseAccess;
+  project: string;
+  journal: SourceJournal;
+  following: SourceFollowing;
+  pollMs: number;
+  /** Unset: deliveries of webhooks are not taken. */
+  webhookSecret: string | undefined;
+  /** Told when it cannot be followed, and, without a fault, when it can again. */
+  onState: (fault: unknown) => void;
+}
+
+export interface LangfuseConnection {
+  source: PromptSource;
+  /** Before anything is answered, with a database that is there. @throws unavailable for the database */
+  begin(): Promise<void>;
+  start(): void;
+  close(): Promise<void>;
+  /** Whether it answers; a text says what is wrong. */
+  state(signal: AbortSignal): Promise<"ok" | string>;
+  /** Takes a delivery of a webhook. @throws unauthenticated, invalid, unavailable */
+  receive: ((delivery: Delivery) => Promise<void>) | undefined;
+}
+
+/** An answer as young as this says that it can be reached. */
+const RECENT_MS = 10_000;
+
+export function connectLangfuse(parts: LangfuseParts): LangfuseConnection {
+  const { access, journal, following, project, pollMs, webhookSecret, onState } = parts;
+  const api = new LangfuseApi(access);
+  const follower = new Follower({ api, following, project, pollMs, onState });
+  return {
+    source: new LangfuseSource(api, journal),
+    begin: () => follower.begin(),
+    start: () => follower.start(),
+    async close() {
+      api.close();
+      await follower.close();
+    },
+    async state(signal) {
+      if (Date.now() - api.answeredAt < RECENT_MS) return "ok";
+      try {
+        await api.page({}, 1, 1, signal);
+        return "ok";
+      } catch (thrown) {
+        return PromptdError.from(thrown).message;
+      }
+    },
+    receive:
+      webhookSecret === undefined
+        ? undefined
+        : async (delivery) => {
+            const event = readDelivery(delivery, webhookSecret, Date.now());
+            if (event !== undefined) await follower.heard(event);
+          },
+  };
+}
