@@ -24,7 +24,7 @@ import { allowOrigins } from "./http/cors.ts";
 import { hostGuard } from "./http/host-guard.ts";
 import { operationRoutes } from "./http/routes.ts";
 import { httpServer } from "./http/server.ts";
-import { webhookRoutes } from "./http/webhooks.ts";
+import { type WebhookReceiver, webhookRoutes } from "./http/webhooks.ts";
 import { answersWithoutKey, refuseOpenDoor, warnOfCrashes } from "./off-loopback.ts";
 import { CallLimits } from "./rpc/call-limits.ts";
 import { Calls } from "./rpc/calls.ts";
@@ -194,7 +194,7 @@ async function serveOn(
   const openMetrics = answersWithoutKey(settings, settings.httpListen, "metrics");
   const keyed = openMetrics ? operations : keyedPath("/metrics", operations, calls);
   const plain = webhookRoutes(
-    new Map(langfuse?.receive && [[DEFAULT_PROJECT, langfuse.receive]]),
+    webhookReceivers(langfuse, feed),
     (project, err) => log.debug({ project, err }, "a webhook's delivery was not taken"),
     keyed,
   );
@@ -287,6 +287,20 @@ async function connectedLangfuse(
       else log.warn({ err }, "changes in Langfuse cannot be followed");
     },
   });
+}
+
+/** What a delivery has told is answered from here once it is acknowledged. */
+function webhookReceivers(
+  langfuse: LangfuseConnection | undefined,
+  feed: Feed,
+): Map<string, WebhookReceiver> {
+  const receive = langfuse?.receive;
+  if (receive === undefined) return new Map();
+  const received: WebhookReceiver = async (delivery) => {
+    await receive(delivery);
+    await feed.catchUp().catch(() => {});
+  };
+  return new Map([[DEFAULT_PROJECT, received]]);
 }
 
 /** The Langfuse that the settings name, which have its keys then. */

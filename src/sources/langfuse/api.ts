@@ -192,7 +192,8 @@ export class LangfuseApi {
     } catch (thrown) {
       if (!(thrown instanceof Response)) throw unreached(thrown, ended.aborted);
       const { status, headers } = thrown;
-      const body = "error" in thrown ? thrown.error : undefined;
+      // Of a body that is not JSON the package keeps the parser's complaint, which quotes it.
+      const body = "error" in thrown && !(thrown.error instanceof Error) ? thrown.error : undefined;
       const waitMs = retryAfterMs(headers.get("retry-after"), this.#now());
       if (status === 429) this.#quietUntil = this.#now() + waitMs;
       if (status < 500) this.#answeredAt = this.#now();

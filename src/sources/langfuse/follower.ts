@@ -67,7 +67,8 @@ export class Follower {
   /** Follows from now on. */
   start(): void {
     this.#serving = true;
-    this.#schedule(0);
+    const begun = this.#sweptAt !== Number.NEGATIVE_INFINITY;
+    this.#schedule(begun ? this.#parts.pollMs : 0);
   }
 
   /** Waits for what runs, and lets another process follow. */
@@ -133,7 +134,6 @@ export class Follower {
   async #follow(): Promise<void> {
     const { following, project, pollMs } = this.#parts;
     const held = await following.hold(project, 3 * pollMs + LAST_RETRY_MS);
-    if (held && !this.#holding) this.#sweptAt = Number.NEGATIVE_INFINITY;
     this.#holding = held;
     if (!held) return;
     await following.recover(project);

@@ -1,0 +1,192 @@
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Change_Kind } from "../../gen/promptd/v1/change_service_pb.ts";
+import { openDatabase } from "../../src/store/open.ts";
+import { startService } from "../support/service.ts";
+import { type Chain, changesOf, livesIn, startChain, until } from "./behind.ts";
+
+const POLL = { PROMPTD_LANGFUSE_POLL: "100ms" };
+
+let chain: Chain;
+
+beforeEach(async () => {
+  chain = await startChain(POLL);
+});
+
+afterEach(() => chain.close());
+
+const get = (name: string, label = "production") =>
+  chain.service.prompts.getPrompt({ name, selector: { case: "label", value: label } });
+
+/** What is answered, or why nothing is. */
+const answered = (name: string, label?: string) =>
+  get(name, label).then(
+    ({ prompt }) => prompt?.template.value,
+    (error: Error) => error.message,
+  );
+
+describe("an edit in Langfuse itself", () => {
+  it("is answered soon, whatever was kept before, and told once", async () => {
+    const { create, label, service } = chain;
+    await create({ name: "edited", prompt: "one", labels: ["production"] });
+    await until(
+      () => changesOf(service, "edited"),
+      (changes) => changes.length === 1,
+    );
+    for (const label of ["latest", "production"]) {
+      expect(await answered("edited", label)).toBe("one");
+    }
+    await create({ name: "edited", prompt: "two" });
+    await until(
+      () => answered("edited", "latest"),
+      (found) => found === "two",
+    );
+    expect(await answered("edited")).toBe("one");
+    await label("edited", 2, ["production"]);
+    await until(
+      () => answered("edited"),
+      (found) => found === "two",
+    );
+    const changes = await changesOf(service, "edited");
+    expect(changes).toHaveLength(3);
+    expect(changes[0]).toMatchObject({
+      kind: Change_Kind.SOURCE_CHANGED,
+      actor: "promptd",
+      reason: "changed in Langfuse",
+      labels: [],
+    });
+  });
+
+  it("of a prompt that did not exist is answered though its absence was known", async () => {
+    expect(await answered("unborn")).toContain("does not exist");
+    await chain.create({ name: "unborn", prompt: "there", labels: ["production"] });
+    await until(
+      () => answered("unborn"),
+      (found) => found === "there",
+    );
+  });
+
+  it("is not told again where promptd made it", async () => {
+    const { service, create } = chain;
+    await service.prompts.createVersion({
+      name: "own",
+      template: { case: "text", value: "x" },
+      labels: ["production"],
+    });
+    await service.prompts.setLabels({ name: "own", moves: [{ label: "qa", version: 1 }] });
+    // By the time that another one is seen, the own ones have been.
+    await create({ name: "other", prompt: "x" });
+    await until(
+      () => changesOf(service, "other"),
+      (changes) => changes.length > 0,
+    );
+    expect((await changesOf(service, "own")).map(({ kind }) => kind)).toEqual([
+      Change_Kind.VERSION_CREATED,
+      Change_Kind.LABELS_SET,
+    ]);
+  });
+});
+
+it("sees all prompts of a Langfuse that is new to it without a change for each", async () => {
+  const { create, upstream } = chain;
+  for (const name of ["a", "b", "c"]) await create({ name, labels: ["production"] });
+  const late = await startService(livesIn(upstream, POLL));
+  try {
+    expect((await late.prompts.getPrompt({ name: "a" })).prompt?.version).toBe(1);
+    await create({ name: "b", prompt: "two" });
+    const changes = await until(
+      () => changesOf(late),
+      ({ length }) => length > 0,
+    );
+    expect(changes.map(({ name }) => name)).toEqual(["b"]);
+  } finally {
+    await late.close();
+  }
+});
+
+it("finds out what was deleted when it looks through all, as after an outage", async () => {
+  const { create, remove, upstream } = chain;
+  const dataDir = chain.service.dataDir;
+  const database = `sqlite:${join(dataDir, "central.db")}`;
+  const settings = livesIn(upstream, { ...POLL, PROMPTD_DATABASE_URL: database });
+  for (const name of ["whole", "part"]) {
+    for (const prompt of ["one", "two"]) await create({ name, prompt, labels: [prompt] });
+  }
+  const first = await startService(settings);
+  expect(
+    (await first.prompts.getPrompt({ name: "part", selector: { case: "version", value: 1 } }))
+      .prompt?.version,
+  ).toBe(1);
+  await first.close();
+  await remove("whole");
+  await remove("part", "?version=1");
+  const second = await startService(settings);
+  try {
+    const changes = await until(
+      () => changesOf(second),
+      ({ length }) => length >= 2,
+    );
+    expect(changes.map(({ name, kind }) => [name, kind]).sort()).toEqual([
+      ["part", Change_Kind.SOURCE_CHANGED],
+      ["whole", Change_Kind.SOURCE_CHANGED],
+    ]);
+    await expect(second.prompts.listVersions({ name: "whole" })).rejects.toThrow("does not exist");
+  } finally {
+    await second.close();
+  }
+});
+
+it("is followed by one process at a time, and by another once that has ended", async () => {
+  const { create, upstream, service } = chain;
+  const shared = livesIn(upstream, {
+    ...POLL,
+    PROMPTD_DATABASE_URL: `sqlite:${join(service.dataDir, "promptd.db")}`,
+  });
+  const other = await startService(shared);
+  try {
+    await create({ name: "seen", labels: ["production"] });
+    await until(
+      () => changesOf(other, "seen"),
+      ({ length }) => length > 0,
+    );
+    await service.runtime.close();
+    await create({ name: "seen too", labels: ["production"] });
+    await until(
+      () => changesOf(other, "seen too"),
+      ({ length }) => length > 0,
+    );
+    expect(await changesOf(other)).toHaveLength(2);
+  } finally {
+    await other.close();
+  }
+});
+
+it("tells of a change that was begun and never ended", async () => {
+  const { service } = chain;
+  const database = await openDatabase(`sqlite:${join(service.dataDir, "promptd.db")}`);
+  await database.transaction(undefined, (db) =>
+    db
+      .insertInto("source_intents")
+      .values({
+        project: "default",
+        name: "crashed",
+        id: "an attempt",
+        actor: "key_1",
+        origin: "192.0.2.1",
+        expires_at: Date.now() - 1,
+      })
+      .execute(),
+  );
+  const changes = await until(
+    () => changesOf(service, "crashed"),
+    ({ length }) => length > 0,
+  );
+  expect(changes).toMatchObject([
+    { kind: Change_Kind.SOURCE_CHANGED, actor: "key_1", origin: "192.0.2.1" },
+  ]);
+  const left = await database.query(undefined, (db) =>
+    db.selectFrom("source_intents").selectAll().execute(),
+  );
+  expect(left).toEqual([]);
+  await database.close();
+});
