@@ -108,7 +108,7 @@ function toItem(item: z.output<typeof chatItem>): ChatItem {
 }
 
 /** Null is no config, as Langfuse has it. */
-function toConfig(config: unknown): JsonValue {
+export function toConfig(config: unknown): JsonValue {
   return (config ?? {}) as JsonValue;
 }
 

@@ -1,8 +1,7 @@
 import { canonicalBody, contentHash } from "../../core/content-hash.ts";
 import { PromptdError } from "../../core/errors.ts";
 import type { CreatedVersion, NewVersion } from "../../core/ports.ts";
-import { LATEST_LABEL } from "../../core/prompt.ts";
-import { type Entry, hashOf, newestOf } from "./answers.ts";
+import { type Entry, hashOf, newestOf, toConfig } from "./answers.ts";
 import { statusOf } from "./faults.ts";
 import { type Mutation, moved, previousMoves, requireMovable } from "./mutation.ts";
 import { moveLabels, plannedMoves } from "./set-labels.ts";
@@ -13,9 +12,10 @@ const ATTEMPTS = 5;
 /** @throws conflict, refused, forbidden, unavailable */
 export async function createVersion(
   mutation: Mutation,
-  asked: NewVersion,
+  version: NewVersion,
 ): Promise<Omit<CreatedVersion, "revision">> {
-  requireLangfuseFormat(asked);
+  requireLangfuseFormat(version);
+  const asked = { ...version, body: { ...version.body, config: toConfig(version.body.config) } };
   const { api } = mutation;
   for (let attempt = 1; ; attempt++) {
     const entry = await api.entry(asked.name);
@@ -86,11 +86,8 @@ async function plannedLabels(
   { labels }: NewVersion,
   version: number,
 ) {
-  const moves = [...new Set(labels)]
-    .filter((label) => label !== LATEST_LABEL)
-    .map((label) => ({ label, version }));
-  if (entry !== undefined) return plannedMoves(mutation, entry, moves);
-  return moves.map(({ label }) => ({ label, from: 0, to: version }));
+  const moves = [...new Set(labels)].map((label) => ({ label, version }));
+  return plannedMoves(mutation, entry, moves);
 }
 
 /** The content hash of the newest version, where it is that of the version asked for. */

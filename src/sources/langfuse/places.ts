@@ -10,10 +10,11 @@ import { CONCURRENT, type LangfuseApi } from "./api.ts";
  */
 export async function placesOf(
   api: LangfuseApi,
-  entry: Entry,
+  entry: Entry | undefined,
   labels: readonly string[],
 ): Promise<Map<string, number>> {
   const places = new Map<string, number>();
+  if (entry === undefined) return places;
   if (entry.labels.includes(LATEST_LABEL)) places.set(LATEST_LABEL, newestOf(entry));
   const there = labels.filter((label) => entry.labels.includes(label));
   await pLimit(CONCURRENT).map(there, async (label) => {

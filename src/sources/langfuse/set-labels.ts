@@ -1,7 +1,7 @@
 import { PromptdError } from "../../core/errors.ts";
 import { promptNotFound } from "../../core/not-found.ts";
 import type { Edit, LabelsSet } from "../../core/ports.ts";
-import type { LabelChange, LabelMove } from "../../core/prompt.ts";
+import { LATEST_LABEL, type LabelChange, type LabelMove } from "../../core/prompt.ts";
 import type { SourceChange } from "../../core/source-journal.ts";
 import { type Entry, selectionMissing } from "./answers.ts";
 import { type Mutation, moved, previousMoves, requireMovable } from "./mutation.ts";
@@ -12,16 +12,11 @@ export async function setLabels(
   mutation: Mutation,
   { name, moves, reason }: Edit & { moves: readonly LabelMove[] },
 ): Promise<Omit<LabelsSet, "revision">> {
-  const removed = moves.find(({ version }) => version === 0);
-  if (removed !== undefined) {
-    const message = `label "${removed.label}" cannot be taken away: Langfuse's API only puts labels on versions; move it to another one, or remove it in Langfuse`;
-    throw new PromptdError("refused", message);
-  }
   const entry = await mutation.api.entry(name);
   if (entry === undefined) throw promptNotFound({ name });
   requireVersions(
     entry,
-    moves.map(({ version }) => version),
+    moves.map(({ version }) => version).filter((version) => version !== 0),
   );
   const changes = await plannedMoves(mutation, entry, moves);
   await moveLabels(mutation, entry, changes.filter(moved), reason);
@@ -34,15 +29,23 @@ export function requireVersions(entry: Entry, versions: readonly number[]): void
   if (missing !== undefined) throw selectionMissing(entry, { version: missing });
 }
 
-/** Where each label stands and shall go, in the order asked. */
+/** Where each label stands and shall go, in the order asked; `latest`, which Langfuse keeps, is left out. */
 export async function plannedMoves(
   { api }: Mutation,
-  entry: Entry,
+  entry: Entry | undefined,
   moves: readonly LabelMove[],
 ): Promise<LabelChange[]> {
-  const labels = moves.map(({ label }) => label);
-  const places = await placesOf(api, entry, labels);
-  return moves.map(({ label, version }) => ({ label, from: places.get(label) ?? 0, to: version }));
+  const movable = moves.filter(({ label }) => label !== LATEST_LABEL);
+  const places = await placesOf(
+    api,
+    entry,
+    movable.map(({ label }) => label),
+  );
+  return movable.map(({ label, version }) => ({
+    label,
+    from: places.get(label) ?? 0,
+    to: version,
+  }));
 }
 
 /**
@@ -60,6 +63,11 @@ export async function moveLabels(
     mutation,
     moving.map(({ label }) => label),
   );
+  const removed = moving.find(({ to }) => to === 0);
+  if (removed !== undefined) {
+    const message = `label "${removed.label}" cannot be taken away: Langfuse's API only puts labels on versions; move it to another one, or remove it in Langfuse`;
+    throw new PromptdError("refused", message);
+  }
   const { api, done, send } = mutation;
   const labels: LabelChange[] = [];
   for (const version of new Set(moving.map(({ to }) => to))) {

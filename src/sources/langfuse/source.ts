@@ -1,5 +1,5 @@
 import pLimit from "p-limit";
-import { PromptdError } from "../../core/errors.ts";
+import { PromptdError, throwIfAborted } from "../../core/errors.ts";
 import { allowsPrompt } from "../../core/keys.ts";
 import { promptNotFound } from "../../core/not-found.ts";
 import type {
@@ -70,7 +70,12 @@ export class LangfuseSource implements PromptSource {
     return pointer;
   }
 
-  async load({ project }: Caller, name: string, selector: Selector): Promise<PromptVersion> {
+  async load(
+    { project, signal }: Caller,
+    name: string,
+    selector: Selector,
+  ): Promise<PromptVersion> {
+    throwIfAborted(signal);
     // Before the prompt: what was changed meanwhile must not look as if it were in the answer.
     const revision = (await this.#revisions(project, [name])).get(name) ?? 0;
     try {
@@ -82,10 +87,11 @@ export class LangfuseSource implements PromptSource {
   }
 
   async listPrompts(
-    { project, promptPatterns }: Caller,
+    { project, promptPatterns, signal }: Caller,
     filter: { label?: string; tag?: string; folder?: string },
     page: { size: number; after?: string },
   ): Promise<Page<PromptInfo, string>> {
+    throwIfAborted(signal);
     const { label = LATEST_LABEL, tag, folder } = filter;
     const found = (await this.#api.all({}))
       .filter(
@@ -109,10 +115,11 @@ export class LangfuseSource implements PromptSource {
   }
 
   async catalog(
-    { promptPatterns = [] }: Caller,
+    { promptPatterns = [], signal }: Caller,
     filter: CatalogFilter,
     { size, skip }: { size: number; skip: number },
   ) {
+    throwIfAborted(signal);
     const { since, until, ...texts } = filter;
     const listing = {
       ...texts,
@@ -130,11 +137,12 @@ export class LangfuseSource implements PromptSource {
   }
 
   async listVersions(
-    { project }: Caller,
+    { project, signal }: Caller,
     name: string,
     { label }: { label?: string },
     page: { size: number; before?: number },
   ) {
+    throwIfAborted(signal);
     const revision = (await this.#revisions(project, [name])).get(name) ?? 0;
     const entry = await this.#api.entry(name);
     if (entry === undefined) throw promptNotFound({ name });
