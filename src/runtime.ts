@@ -115,7 +115,8 @@ async function serveOn(
   const standsAlone = () => settings.fallbackDir !== undefined || !lastKnownGood.empty;
 
   const keys = new Keys(database);
-  const registry = new Registry(database);
+  const elsewhere = new Set(settings.source === "registry" ? [] : [DEFAULT_PROJECT]);
+  const registry = new Registry(database, Date.now, newId, elsewhere);
   const langfuse = await connectedLangfuse(settings, database, log);
   const source: PromptSource =
     langfuse === undefined

@@ -27,7 +27,8 @@ import { type LangfuseService, startWithKeys } from "./service.ts";
 
 /**
  * What prompts in a Langfuse do not keep of a registry's promises, by the reason
- * why. The rules of tags and of approval are left out whole: neither is there.
+ * why. The rules of tags are left out whole, and those of label
+ * policies, which make registries: `source-policies.test.ts` has what holds of them.
  */
 const NOT_KEPT: Record<string, readonly string[]> = {
   "the author is who called Langfuse's API, and the time Langfuse's": [

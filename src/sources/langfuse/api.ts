@@ -3,7 +3,7 @@
 import { Langfuse } from "langfuse";
 import pLimit from "p-limit";
 import type { z } from "zod";
-import { PromptdError } from "../../core/errors.ts";
+import { isUnreachable, PromptdError } from "../../core/errors.ts";
 import type { PromptBody, Selector } from "../../core/prompt.ts";
 import { type Entry, pageAnswer, type VersionAnswer, versionAnswer } from "./answers.ts";
 import { faultOfStatus, retryAfterMs, unreached, unreadable } from "./faults.ts";
@@ -31,6 +31,12 @@ export interface NewLangfuseVersion {
   commitMessage: string;
 }
 
+/** When a request ended last, in milliseconds since 1970, and why it got no answer. */
+export interface Heard {
+  at: number;
+  fault: PromptdError | undefined;
+}
+
 export interface LangfuseApiOptions {
   /** How long one request may take, its answer included, in milliseconds. */
   timeoutMs?: number;
@@ -56,7 +62,7 @@ export class LangfuseApi {
   readonly #now: () => number;
   /** Langfuse has asked for nothing to be sent until then. */
   #quietUntil = 0;
-  #answeredAt = Number.NEGATIVE_INFINITY;
+  #heard: Heard = { at: Number.NEGATIVE_INFINITY, fault: undefined };
   readonly #ended = new AbortController();
 
   constructor(access: LangfuseAccess, { timeoutMs, now }: LangfuseApiOptions = {}) {
@@ -72,9 +78,9 @@ export class LangfuseApi {
     this.#ended.abort();
   }
 
-  /** When it answered last, whatever it was; milliseconds since 1970. */
-  get answeredAt(): number {
-    return this.#answeredAt;
+  /** What became of the last request. */
+  get heard(): Heard {
+    return this.#heard;
   }
 
   /** @throws not_found, unavailable */
@@ -181,13 +187,27 @@ export class LangfuseApi {
   ): Promise<Answer> {
     const wait = this.#quietUntil - this.#now();
     if (wait > 0) throw faultOfStatus(429, undefined, wait);
+    try {
+      const answer = await this.#within(work, signal);
+      this.#heard = { at: this.#now(), fault: undefined };
+      return answer;
+    } catch (thrown) {
+      const error = PromptdError.from(thrown);
+      this.#heard = { at: this.#now(), fault: isUnreachable(error) ? error : undefined };
+      throw error;
+    }
+  }
+
+  async #within<Answer>(
+    work: (params: { signal: AbortSignal }) => Promise<Answer>,
+    signal?: AbortSignal,
+  ): Promise<Answer> {
     const late = AbortSignal.timeout(this.#timeoutMs);
     const ended = AbortSignal.any([late, this.#ended.signal, ...(signal ? [signal] : [])]);
     try {
       const answer = await work({ signal: ended });
       // The package answers null for a body that it could not read to its end.
       if (ended.aborted) throw ended.reason;
-      this.#answeredAt = this.#now();
       return answer;
     } catch (thrown) {
       if (!(thrown instanceof Response)) throw unreached(thrown, ended.aborted);
@@ -196,7 +216,6 @@ export class LangfuseApi {
       const body = "error" in thrown && !(thrown.error instanceof Error) ? thrown.error : undefined;
       const waitMs = retryAfterMs(headers.get("retry-after"), this.#now());
       if (status === 429) this.#quietUntil = this.#now() + waitMs;
-      if (status < 500) this.#answeredAt = this.#now();
       throw faultOfStatus(status, body, waitMs);
     }
   }

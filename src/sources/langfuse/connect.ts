@@ -1,6 +1,5 @@
 /** A Langfuse as the place where a project's prompts live. */
 
-import { PromptdError } from "../../core/errors.ts";
 import type { PromptSource } from "../../core/ports.ts";
 import type { SourceFollowing, SourceJournal } from "../../core/source-journal.ts";
 import { type LangfuseAccess, LangfuseApi } from "./api.ts";
@@ -32,7 +31,7 @@ export interface LangfuseConnection {
   receive: ((delivery: Delivery) => Promise<void>) | undefined;
 }
 
-/** An answer as young as this says that it can be reached. */
+/** What became of a request as young as this still holds. */
 const RECENT_MS = 10_000;
 
 export function connectLangfuse(parts: LangfuseParts): LangfuseConnection {
@@ -48,13 +47,8 @@ export function connectLangfuse(parts: LangfuseParts): LangfuseConnection {
       await follower.close();
     },
     async state(signal) {
-      if (Date.now() - api.answeredAt < RECENT_MS) return "ok";
-      try {
-        await api.page({}, 1, 1, signal);
-        return "ok";
-      } catch (thrown) {
-        return PromptdError.from(thrown).message;
-      }
+      if (Date.now() - api.heard.at > RECENT_MS) await api.page({}, 1, 1, signal).catch(() => {});
+      return api.heard.fault?.message ?? "ok";
     },
     receive:
       webhookSecret === undefined
