@@ -24,7 +24,8 @@ import { allowOrigins } from "./http/cors.ts";
 import { hostGuard } from "./http/host-guard.ts";
 import { operationRoutes } from "./http/routes.ts";
 import { httpServer } from "./http/server.ts";
-import { type WebhookReceiver, webhookRoutes } from "./http/webhooks.ts";
+import { webhookRoutes } from "./http/webhooks.ts";
+import { langfuseSource, webhookReceivers } from "./langfuse-source.ts";
 import { answersWithoutKey, refuseOpenDoor, warnOfCrashes } from "./off-loopback.ts";
 import { CallLimits } from "./rpc/call-limits.ts";
 import { Calls } from "./rpc/calls.ts";
@@ -48,14 +49,11 @@ import { promptService } from "./rpc/prompt-service.ts";
 import { serve } from "./rpc/served.ts";
 import { seed } from "./seed.ts";
 import type { ListenAddress, Settings } from "./settings.ts";
-import type { LangfuseConnection } from "./sources/langfuse/connect.ts";
 import { changeTail } from "./store/change-tail.ts";
 import type { Database } from "./store/database.ts";
 import { Keys } from "./store/keys.ts";
 import { openDatabase } from "./store/open.ts";
 import { Registry } from "./store/registry.ts";
-import { StoredSourceFollowing } from "./store/source-following.ts";
-import { StoredSourceJournal } from "./store/source-journal.ts";
 import { createLog } from "./telemetry/log.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 import { Certificates } from "./tls/certificates.ts";
@@ -117,7 +115,7 @@ async function serveOn(
   const keys = new Keys(database);
   const elsewhere = new Set(settings.source === "registry" ? [] : [DEFAULT_PROJECT]);
   const registry = new Registry(database, Date.now, newId, elsewhere);
-  const langfuse = await connectedLangfuse(settings, database, log);
+  const langfuse = await langfuseSource(settings, langfuseOf(settings), database, log);
   const source: PromptSource =
     langfuse === undefined
       ? registry
@@ -264,44 +262,6 @@ async function readCertificates(
   const files = { PROMPTD_TLS_CERT: tlsCert, PROMPTD_TLS_KEY: tlsKey };
   const clientCa = tlsClientCa === undefined ? {} : { PROMPTD_TLS_CLIENT_CA: tlsClientCa };
   return Certificates.read({ ...files, ...clientCa }, log);
-}
-
-/** The Langfuse in which prompts live, where one does. */
-async function connectedLangfuse(
-  settings: Settings,
-  database: Database,
-  log: Logger,
-): Promise<LangfuseConnection | undefined> {
-  const access = langfuseOf(settings);
-  if (settings.source !== "langfuse" || access === undefined) return undefined;
-  // Loaded when it is needed: it brings Langfuse's own package.
-  const { connectLangfuse } = await import("./sources/langfuse/connect.ts");
-  return connectLangfuse({
-    access,
-    project: DEFAULT_PROJECT,
-    journal: new StoredSourceJournal(database),
-    following: new StoredSourceFollowing(database),
-    pollMs: settings.langfusePoll,
-    webhookSecret: settings.langfuseWebhookSecret,
-    onState: (err) => {
-      if (err === undefined) log.info("changes in Langfuse are followed again");
-      else log.warn({ err }, "changes in Langfuse cannot be followed");
-    },
-  });
-}
-
-/** What a delivery has told is answered from here once it is acknowledged. */
-function webhookReceivers(
-  langfuse: LangfuseConnection | undefined,
-  feed: Feed,
-): Map<string, WebhookReceiver> {
-  const receive = langfuse?.receive;
-  if (receive === undefined) return new Map();
-  const received: WebhookReceiver = async (delivery) => {
-    await receive(delivery);
-    await feed.catchUp().catch(() => {});
-  };
-  return new Map([[DEFAULT_PROJECT, received]]);
 }
 
 /** The Langfuse that the settings name, which have its keys then. */

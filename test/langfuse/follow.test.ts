@@ -1,7 +1,13 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Change_Kind } from "../../gen/promptd/v1/change_service_pb.ts";
+import { LangfuseApi } from "../../src/sources/langfuse/api.ts";
+import { Follower } from "../../src/sources/langfuse/follower.ts";
 import { openDatabase } from "../../src/store/open.ts";
+import { Registry } from "../../src/store/registry.ts";
+import { StoredSourceFollowing } from "../../src/store/source-following.ts";
 import { startService } from "../support/service.ts";
 import { type Chain, changesOf, livesIn, startChain, until } from "./behind.ts";
 
@@ -133,6 +139,48 @@ it("finds out what was deleted when it looks through all, as after an outage", a
     await expect(second.prompts.listVersions({ name: "whole" })).rejects.toThrow("does not exist");
   } finally {
     await second.close();
+  }
+});
+
+it("finds out what was deleted when its time for that has come", async () => {
+  const { create, remove, upstream } = chain;
+  for (const name of ["whole", "part", "other"]) {
+    for (const prompt of ["one", "two"]) await create({ name, prompt });
+  }
+  const folder = mkdtempSync(join(tmpdir(), "promptd-follower-"));
+  const database = await openDatabase(`sqlite:${join(folder, "promptd.db")}`);
+  await database.migrate();
+  const { admin, baseUrl } = upstream;
+  const api = new LangfuseApi({ baseUrl, ...admin });
+  let now = Date.now();
+  const following = new StoredSourceFollowing(database, () => now);
+  const parts = { api, following, project: "default", pollMs: 10, now: () => now };
+  const follower = new Follower(parts);
+  await follower.begin();
+  follower.start();
+  const told = async () => {
+    const registry = new Registry(database);
+    const caller = { project: "default", actor: "test" };
+    const { items } = await registry.listChanges(caller, {}, { size: 100 });
+    return items.map(({ name }) => name).sort();
+  };
+  try {
+    await remove("whole");
+    await remove("part", "?version=1");
+    await create({ name: "other", prompt: "three" });
+    // A list of changes tells of what there is.
+    await until(told, (names) => names.includes("other"));
+    expect(await told()).not.toContain("whole");
+    now += 60_000;
+    expect(await until(told, (names) => names.includes("whole"))).toEqual([
+      "other",
+      "part",
+      "whole",
+    ]);
+  } finally {
+    await follower.close();
+    await database.close();
+    rmSync(folder, { recursive: true });
   }
 });
 

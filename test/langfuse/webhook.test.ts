@@ -3,6 +3,7 @@ import { request as httpRequest } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startService } from "../support/service.ts";
 import { type Chain, changesOf, livesIn, startChain } from "./behind.ts";
+import { basic, startWithKeys } from "./service.ts";
 import { langfuseAt, startUpstream } from "./upstream.ts";
 
 const SECRET = "lf-whsec_0123456789abcdef";
@@ -154,10 +155,18 @@ describe("a delivery", () => {
   });
 });
 
-it("needs no key where promptd has some", async () => {
-  const { upstream } = chain;
-  const response = await fetch(`${upstream.baseUrl}/webhooks/langfuse/default`, { method: "POST" });
-  expect(response.status).toBe(404);
+it("needs no key where promptd has some, which do not stand for a signature", async () => {
+  const service = await startWithKeys(livesIn(chain.upstream, SETTINGS));
+  try {
+    const body = event("p");
+    const port = service.httpPort;
+    expect((await deliver(body, sign(body), { port })).status).toBe(200);
+    const url = `${service.baseUrl}/webhooks/langfuse/default`;
+    const headers = { authorization: basic(service.admin) };
+    expect((await fetch(url, { method: "POST", headers, body })).status).toBe(401);
+  } finally {
+    await service.close();
+  }
 });
 
 it("is 404 without a secret", async () => {

@@ -1,5 +1,5 @@
 import { beforeEach, expect, it } from "vitest";
-import type { SourceChange } from "../../src/core/source-journal.ts";
+import type { Sighting, SourceChange } from "../../src/core/source-journal.ts";
 import { StoredSourceFollowing } from "../../src/store/source-following.ts";
 import { StoredSourceJournal } from "../../src/store/source-journal.ts";
 import { Bench, failure, newProject } from "./fixtures.ts";
@@ -14,7 +14,7 @@ const LABELS_SET: SourceChange = {
   labels: [{ label: "production", from: 0, to: 1 }],
 };
 
-const sighting = (name: string, fingerprint: string | undefined = "one") => ({
+const sighting = (name: string, fingerprint = "one"): Sighting => ({
   name,
   fingerprint,
   updatedAt: 1,
@@ -100,7 +100,7 @@ describeOnBoth("what is kept of a source elsewhere", (subject) => {
   });
 
   it("tells of what differs from what was seen, once", async () => {
-    const observe = async (...sightings: ReturnType<typeof sighting>[]) => {
+    const observe = async (...sightings: Sighting[]) => {
       const { revision: since } = await following().standing(project);
       await following().observe(project, { sightings, since, reason: "seen" });
     };

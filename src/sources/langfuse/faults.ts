@@ -3,7 +3,7 @@
 import { PromptdError } from "../../core/errors.ts";
 
 /** What was wrong, for the log. It never holds what was sent. */
-export class LangfuseFault extends Error {
+class LangfuseFault extends Error {
   override readonly name = "LangfuseFault";
   /** Undefined where there was no answer, or none that can be read. */
   readonly status: number | undefined;

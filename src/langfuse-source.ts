@@ -1,0 +1,50 @@
+/** Wires a Langfuse as the place where prompts live. */
+
+import type { Logger } from "pino";
+import type { Feed } from "./core/feed.ts";
+import { DEFAULT_PROJECT } from "./core/keys.ts";
+import type { WebhookReceiver } from "./http/webhooks.ts";
+import type { Settings } from "./settings.ts";
+import type { LangfuseAccess } from "./sources/langfuse/api.ts";
+import type { LangfuseConnection } from "./sources/langfuse/connect.ts";
+import type { Database } from "./store/database.ts";
+import { StoredSourceFollowing } from "./store/source-following.ts";
+import { StoredSourceJournal } from "./store/source-journal.ts";
+
+/** The Langfuse in which the prompts of project `default` live, where they do. */
+export async function langfuseSource(
+  settings: Settings,
+  access: LangfuseAccess | undefined,
+  database: Database,
+  log: Logger,
+): Promise<LangfuseConnection | undefined> {
+  if (settings.source !== "langfuse" || access === undefined) return undefined;
+  // Loaded when it is needed: it brings Langfuse's own package.
+  const { connectLangfuse } = await import("./sources/langfuse/connect.ts");
+  return connectLangfuse({
+    access,
+    project: DEFAULT_PROJECT,
+    journal: new StoredSourceJournal(database),
+    following: new StoredSourceFollowing(database),
+    pollMs: settings.langfusePoll,
+    webhookSecret: settings.langfuseWebhookSecret,
+    onState: (err) => {
+      if (err === undefined) log.info("changes in Langfuse are followed again");
+      else log.warn({ err }, "changes in Langfuse cannot be followed");
+    },
+  });
+}
+
+/** By project. What a delivery has told is answered from here once it is acknowledged. */
+export function webhookReceivers(
+  langfuse: LangfuseConnection | undefined,
+  feed: Feed,
+): Map<string, WebhookReceiver> {
+  const receive = langfuse?.receive;
+  if (receive === undefined) return new Map();
+  const received: WebhookReceiver = async (delivery) => {
+    await receive(delivery);
+    await feed.catchUp().catch(() => {});
+  };
+  return new Map([[DEFAULT_PROJECT, received]]);
+}
