@@ -18,8 +18,8 @@ const LOOK_MS = 25;
  * From then on a mutation sends nothing more, and a while later nobody waits for it:
  * its last request has ended by then, and clocks of replicas differ.
  */
-const SENDING_MS = 20_000;
-const EXPIRY_MS = 40_000;
+const SENDING_MS = 10_000;
+const EXPIRY_MS = 20_000;
 
 /** Mutations of prompts that live elsewhere, in promptd's own database. */
 export class StoredSourceJournal implements SourceJournal {
