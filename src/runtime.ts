@@ -178,9 +178,7 @@ async function serveOn(
     standsAlone,
     dependencies: async () => ({
       database: await reachable(database),
-      ...(langfuse && {
-        langfuse: await langfuse.state(AbortSignal.timeout(DEPENDENCY_TIMEOUT_MS)),
-      }),
+      ...(langfuse && { langfuse: await langfuse.state(DEPENDENCY_TIMEOUT_MS) }),
     }),
     metrics: () => metrics.exposition(),
   });

@@ -53,6 +53,19 @@ export async function startChain(env: Record<string, string> = {}): Promise<Chai
   };
 }
 
+/** A promptd with keys, whose prompts live in another one. */
+export async function startBehind(): Promise<LangfuseService> {
+  const upstream = await startWithKeys();
+  const service = await startWithKeys(livesIn(upstream));
+  return {
+    ...service,
+    async close() {
+      await service.close();
+      await upstream.close();
+    },
+  };
+}
+
 /** Asks until the answer is as expected; the test's own time limit ends it. */
 export async function until<Answer>(
   ask: () => Promise<Answer>,

@@ -1,7 +1,7 @@
 import { LangfuseClient } from "@langfuse/client";
 import { Langfuse } from "langfuse";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { livesIn } from "./behind.ts";
+import { startBehind } from "./behind.ts";
 import { type LangfuseService, startWithKeys } from "./service.ts";
 
 /** What a service does with prompts, in the words of one of Langfuse's SDKs, its cache off. */
@@ -72,19 +72,6 @@ function version5(service: LangfuseService): Sdk {
     label: (name, version, newLabels) => client.prompt.update({ name, version, newLabels }),
     list: async (name) => (await client.api.prompts.list({ name })).data,
     remove: (name) => client.prompt.delete(name),
-  };
-}
-
-/** A promptd whose prompts live in another one. */
-async function startBehind(): Promise<LangfuseService> {
-  const upstream = await startWithKeys();
-  const service = await startWithKeys(livesIn(upstream));
-  return {
-    ...service,
-    async close() {
-      await service.close();
-      await upstream.close();
-    },
   };
 }
 

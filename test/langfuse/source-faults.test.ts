@@ -114,14 +114,34 @@ describe("a read of a Langfuse", () => {
     });
   });
 
+  it("that says both that a prompt is there and that it is not gives up nothing", async () => {
+    const missing = JSON.stringify({ message: "Prompt not found", error: "LangfuseNotFoundError" });
+    const list = healthy();
+    upstream.answer = (request, response) =>
+      (request.url?.includes("/prompts/p") ? answering(404, missing) : list)(request, response);
+    await expect(get(2)).rejects.toMatchObject({
+      code: Code.Unavailable,
+      message: expect.stringContaining("do not agree"),
+    });
+    await expect(get(3)).rejects.toMatchObject({
+      code: Code.NotFound,
+      message: expect.stringContaining("has no version 3; it has versions 1 to 2"),
+    });
+  });
+
   it("goes on from what was known", async () => {
+    const readiness = async () => {
+      const ready = await fetch(`http://127.0.0.1:${service.httpPort}/readyz`);
+      return ready.json();
+    };
     expect((await get(1)).prompt?.template.value).toBe("one");
-    await service.changes.listChanges({});
+    expect(await readiness()).toMatchObject({ dependencies: { database: "ok", langfuse: "ok" } });
     upstream.answer = answering(500, "{}");
     expect((await get(1)).prompt?.template.value).toBe("one");
-    const { httpPort } = service;
-    const ready = await fetch(`http://127.0.0.1:${httpPort}/readyz`);
-    expect(await ready.json()).toMatchObject({ dependencies: { database: "ok", langfuse: "ok" } });
+    await expect(get(2)).rejects.toMatchObject({ code: Code.Unavailable });
+    expect(await readiness()).toMatchObject({
+      dependencies: { database: "ok", langfuse: "Langfuse has a fault (HTTP 500)" },
+    });
   });
 
   it("beyond promptd's limits is refused, and says what is", async () => {
@@ -181,7 +201,7 @@ it("changes nothing, and says so, where Langfuse refuses", async () => {
   upstream.answer = healthy({ PATCH: answering(400, refusal) });
   await expect(move()).rejects.toMatchObject({
     code: Code.FailedPrecondition,
-    message: expect.stringContaining("Langfuse refuses it: no; newLabels: bad"),
+    message: expect.stringContaining("no; newLabels: bad"),
   });
   expect(await changesOf(service, "p")).toEqual([]);
 });

@@ -63,7 +63,9 @@ export class LangfuseApi {
   /** Langfuse has asked for nothing to be sent until then. */
   #quietUntil = 0;
   #heard: Heard = { at: Number.NEGATIVE_INFINITY, fault: undefined };
-  readonly #ended = new AbortController();
+  /** What is being asked. */
+  readonly #open = new Set<AbortController>();
+  #closed = false;
 
   constructor(access: LangfuseAccess, { timeoutMs, now }: LangfuseApiOptions = {}) {
     this.#access = { ...access, baseUrl: access.baseUrl.replace(/\/+$/, "") };
@@ -75,7 +77,8 @@ export class LangfuseApi {
 
   /** Gives up what is being asked, and all that will be. */
   close(): void {
-    this.#ended.abort();
+    this.#closed = true;
+    for (const request of this.#open) request.abort();
   }
 
   /** What became of the last request. */
@@ -102,11 +105,11 @@ export class LangfuseApi {
   }
 
   /** One page, from 1. @throws unavailable */
-  async page(listing: Listing, page: number, limit = PAGE, signal?: AbortSignal) {
+  async page(listing: Listing, page: number, limit = PAGE, timeoutMs = this.#timeoutMs) {
     const { data, meta } = await this.#ask(
       pageAnswer,
       (params) => this.#client.promptsList({ ...listing, page, limit }, params),
-      signal,
+      timeoutMs,
     );
     return { entries: data, totalItems: meta.totalItems, totalPages: meta.totalPages };
   }
@@ -171,9 +174,9 @@ export class LangfuseApi {
   async #ask<Schema extends z.ZodType>(
     schema: Schema,
     work: (params: { signal: AbortSignal }) => Promise<unknown>,
-    signal?: AbortSignal,
+    timeoutMs?: number,
   ): Promise<z.output<Schema>> {
-    const answer = await this.#send(work, signal);
+    const answer = await this.#send(work, timeoutMs);
     const { success, data, error } = schema.safeParse(answer);
     if (success) return data;
     // Its paths alone: what stands there may be anything.
@@ -183,12 +186,12 @@ export class LangfuseApi {
 
   async #send<Answer>(
     work: (params: { signal: AbortSignal }) => Promise<Answer>,
-    signal?: AbortSignal,
+    timeoutMs = this.#timeoutMs,
   ): Promise<Answer> {
     const wait = this.#quietUntil - this.#now();
     if (wait > 0) throw faultOfStatus(429, undefined, wait);
     try {
-      const answer = await this.#within(work, signal);
+      const answer = await this.#within(work, timeoutMs);
       this.#heard = { at: this.#now(), fault: undefined };
       return answer;
     } catch (thrown) {
@@ -200,23 +203,28 @@ export class LangfuseApi {
 
   async #within<Answer>(
     work: (params: { signal: AbortSignal }) => Promise<Answer>,
-    signal?: AbortSignal,
+    timeoutMs: number,
   ): Promise<Answer> {
-    const late = AbortSignal.timeout(this.#timeoutMs);
-    const ended = AbortSignal.any([late, this.#ended.signal, ...(signal ? [signal] : [])]);
+    const request = new AbortController();
+    if (this.#closed) request.abort();
+    this.#open.add(request);
+    const timer = setTimeout(() => request.abort(), timeoutMs);
     try {
-      const answer = await work({ signal: ended });
+      const answer = await work({ signal: request.signal });
       // The package answers null for a body that it could not read to its end.
-      if (ended.aborted) throw ended.reason;
+      request.signal.throwIfAborted();
       return answer;
     } catch (thrown) {
-      if (!(thrown instanceof Response)) throw unreached(thrown, ended.aborted);
+      if (!(thrown instanceof Response)) throw unreached(thrown, request.signal.aborted);
       const { status, headers } = thrown;
       // Of a body that is not JSON the package keeps the parser's complaint, which quotes it.
       const body = "error" in thrown && !(thrown.error instanceof Error) ? thrown.error : undefined;
       const waitMs = retryAfterMs(headers.get("retry-after"), this.#now());
       if (status === 429) this.#quietUntil = this.#now() + waitMs;
       throw faultOfStatus(status, body, waitMs);
+    } finally {
+      clearTimeout(timer);
+      this.#open.delete(request);
     }
   }
 }

@@ -26,7 +26,7 @@ export interface LangfuseConnection {
   start(): void;
   close(): Promise<void>;
   /** Whether it answers; a text says what is wrong. */
-  state(signal: AbortSignal): Promise<"ok" | string>;
+  state(timeoutMs: number): Promise<"ok" | string>;
   /** Takes a delivery of a webhook. @throws unauthenticated, invalid, unavailable */
   receive: ((delivery: Delivery) => Promise<void>) | undefined;
 }
@@ -46,8 +46,9 @@ export function connectLangfuse(parts: LangfuseParts): LangfuseConnection {
       api.close();
       await follower.close();
     },
-    async state(signal) {
-      if (Date.now() - api.heard.at > RECENT_MS) await api.page({}, 1, 1, signal).catch(() => {});
+    async state(timeoutMs) {
+      if (Date.now() - api.heard.at > RECENT_MS)
+        await api.page({}, 1, 1, timeoutMs).catch(() => {});
       return api.heard.fault?.message ?? "ok";
     },
     receive:

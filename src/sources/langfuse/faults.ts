@@ -42,8 +42,9 @@ export function faultOfStatus(status: number, body: unknown, retryAfterMs: numbe
   // Whatever else stands at that address has its own pages for what it does not know.
   if (told === undefined) return unreadable(fault(`an answer with HTTP ${status}`).cause);
   if (status === 404) return new PromptdError("not_found", told, fault(told));
-  if (status === 409) return new PromptdError("conflict", `Langfuse: ${told}`, fault(told));
-  return new PromptdError("refused", `Langfuse refuses it: ${told}`, fault(`HTTP ${status}`));
+  if (status === 409) return new PromptdError("conflict", told, fault(told));
+  // In Langfuse's words: who calls its API here hears what it would have said there.
+  return new PromptdError("refused", told, fault(`HTTP ${status}`));
 }
 
 export function unreadable(cause: unknown): PromptdError {

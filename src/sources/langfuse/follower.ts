@@ -121,7 +121,7 @@ export class Follower {
       // What was missed meanwhile may be more than a list of changes tells.
       this.#sweptAt = Number.NEGATIVE_INFINITY;
       this.#failed(thrown);
-      return PromptdError.from(thrown).retryAfterMs ?? this.#retryMs;
+      return Math.max(PromptdError.from(thrown).retryAfterMs ?? 0, this.#retryMs);
     }
   }
 

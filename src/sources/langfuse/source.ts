@@ -59,15 +59,9 @@ export class LangfuseSource implements PromptSource {
   }
 
   async find(caller: Caller, name: string, selector: Selector): Promise<Pointer> {
-    const {
-      body: _,
-      labels: __,
-      tags: ___,
-      commitMessage: ____,
-      ...rest
-    } = await this.load(caller, name, selector);
-    const { author: _____, createdAt: ______, ...pointer } = rest;
-    return pointer;
+    const found = await this.load(caller, name, selector);
+    const { type, version, contentHash, revision, updatedAt } = found;
+    return { name, type, version, contentHash, revision, updatedAt };
   }
 
   async load(
@@ -211,6 +205,15 @@ export class LangfuseSource implements PromptSource {
     const entry = await this.#api.entry(name).catch(() => null);
     if (entry === undefined) return promptNotFound({ name });
     if (entry === null) return new PromptdError("not_found", error.message);
+    const there =
+      "version" in selector
+        ? entry.versions.includes(selector.version)
+        : entry.labels.includes(selector.label);
+    if (there) {
+      // What is known of it must not be given up for that.
+      const message = `Langfuse's answers about prompt "${name}" do not agree; try again`;
+      return new PromptdError("unavailable", message, { cause: error.cause });
+    }
     return selectionMissing(entry, selector);
   }
 
