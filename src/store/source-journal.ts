@@ -11,8 +11,8 @@ import type { PromptKey } from "./prompt-key.ts";
 import { requireProject } from "./standing.ts";
 
 /** How long a mutation waits for others of the same prompt, and how often it looks. */
-const TURN_MS = 5000;
-const LOOK_MS = 25;
+const TURN_MS = 10_000;
+const LOOK_MS = 50;
 
 /**
  * From then on a mutation sends nothing more, and a while later nobody waits for it:
@@ -48,8 +48,15 @@ export class StoredSourceJournal implements SourceJournal {
         const message = `prompt "${asked.name}" is being changed by somebody else; try again`;
         throw new PromptdError("unavailable", message, { retryAfterMs: 1000 });
       }
-      await sleep(LOOK_MS);
+      // Looking is cheaper than an attempt, which waits for every other transaction.
+      do await sleep(LOOK_MS);
+      while (this.#now() < deadline && (await this.#isTaken(caller, asked.name)));
     }
+  }
+
+  async #isTaken({ project, signal }: Caller, name: string): Promise<boolean> {
+    const open = await this.#database.query(signal, (db) => openIntent(db, { project, name }));
+    return open !== undefined && open.expires_at > this.#now();
   }
 
   /** Undefined while it is not this mutation's turn. */
@@ -62,12 +69,7 @@ export class StoredSourceJournal implements SourceJournal {
     return this.#database.transaction(signal, async (db) => {
       await requireProject(db, project);
       const now = this.#now();
-      const open = await db
-        .selectFrom("source_intents")
-        .selectAll()
-        .where("project", "=", project)
-        .where("name", "=", name)
-        .executeTakeFirst();
+      const open = await openIntent(db, prompt);
       if (open !== undefined && open.expires_at > now) return undefined;
       if (open !== undefined) await recoverIntent(db, open, now);
       const revision = (await revisionsOf(db, project, [name])).get(name) ?? 0;
@@ -118,6 +120,15 @@ export class StoredSourceJournal implements SourceJournal {
       return revision;
     });
   }
+}
+
+function openIntent(db: Connection, { project, name }: PromptKey) {
+  return db
+    .selectFrom("source_intents")
+    .selectAll()
+    .where("project", "=", project)
+    .where("name", "=", name)
+    .executeTakeFirst();
 }
 
 /** What was begun and never ended: nobody knows what became of it. */

@@ -230,7 +230,9 @@ describe("labels", () => {
     ];
     await expect(service.prompts.setLabels({ name: "half", moves })).rejects.toMatchObject({
       code: Code.FailedPrecondition,
-      message: expect.stringMatching(/; before that these labels were moved: canary \(none\) -> 1$/),
+      message: expect.stringMatching(
+        /; before that these labels were moved: canary \(none\) -> 1$/,
+      ),
     });
     expect(await changesOf(service, "half")).toMatchObject([
       {

@@ -39,15 +39,16 @@ export async function deleteVersions(
     return { removed: labels };
   }
   const gone: number[] = [];
-  for (const version of chosen) {
-    try {
+  try {
+    for (const version of chosen) {
       await send(() => api.remove(name, version));
-    } catch (thrown) {
-      throw partly(PromptdError.from(thrown), gone);
+      gone.push(version);
     }
-    gone.push(version);
-    const lost = labels.filter((label) => gone.includes(label.version));
-    done.splice(0, 1, deleted([...gone], lost, hashes, reason));
+  } catch (thrown) {
+    throw partly(PromptdError.from(thrown), gone);
+  } finally {
+    const lost = labels.filter(({ version }) => gone.includes(version));
+    if (gone.length > 0) done.unshift(deleted(gone, lost, hashes, reason));
   }
   return { removed: labels };
 }

@@ -15,9 +15,8 @@ import { outcomeIsUnknown } from "./faults.ts";
 /** One mutation of one prompt, while nobody else changes it through this database. */
 export interface Mutation {
   api: LangfuseApi;
-  caller: Caller;
   edit: SourceEdit;
-  /** What was done in Langfuse so far, for the history; added to as soon as it is done. */
+  /** What was done in Langfuse so far, for the history. */
   done: SourceChange[];
   /**
    * Sends what changes something.
@@ -61,7 +60,7 @@ export async function mutate<Result extends object>(
     });
   };
   try {
-    const result = await work({ api, caller, edit, done, send });
+    const result = await work({ api, edit, done, send });
     const revision = await finish();
     return { ...result, revision };
   } catch (thrown) {

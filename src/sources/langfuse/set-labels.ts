@@ -2,7 +2,6 @@ import { PromptdError } from "../../core/errors.ts";
 import { promptNotFound } from "../../core/not-found.ts";
 import type { Edit, LabelsSet } from "../../core/ports.ts";
 import { LATEST_LABEL, type LabelChange, type LabelMove } from "../../core/prompt.ts";
-import type { SourceChange } from "../../core/source-journal.ts";
 import { type Entry, selectionMissing } from "./answers.ts";
 import { type Mutation, moved, previousMoves, requireMovable } from "./mutation.ts";
 import { placesOf } from "./places.ts";
@@ -70,22 +69,18 @@ export async function moveLabels(
   }
   const { api, done, send } = mutation;
   const labels: LabelChange[] = [];
-  for (const version of new Set(moving.map(({ to }) => to))) {
-    const together = moving.filter(({ to }) => to === version);
-    try {
+  try {
+    for (const version of new Set(moving.map(({ to }) => to))) {
+      const together = moving.filter(({ to }) => to === version);
       const names = together.map(({ label }) => label);
       await send(() => api.label(name, version, names));
-    } catch (thrown) {
-      throw partly(PromptdError.from(thrown), labels);
+      labels.push(...together);
     }
-    if (labels.length === 0) done.push(labelsSet(labels, reason));
-    labels.push(...together);
+  } catch (thrown) {
+    throw partly(PromptdError.from(thrown), labels);
+  } finally {
+    if (labels.length > 0) done.unshift({ kind: "labels_set", reason, versions: [], labels });
   }
-}
-
-/** @param labels may grow until the history is told */
-function labelsSet(labels: LabelChange[], reason: string): SourceChange {
-  return { kind: "labels_set", reason, versions: [], labels };
 }
 
 function partly(error: PromptdError, labels: readonly LabelChange[]): PromptdError {
