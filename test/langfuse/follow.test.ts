@@ -1,15 +1,18 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { Change_Kind } from "../../gen/promptd/v1/change_service_pb.ts";
 import { LangfuseApi } from "../../src/sources/langfuse/api.ts";
 import { Follower } from "../../src/sources/langfuse/follower.ts";
 import { openDatabase } from "../../src/store/open.ts";
 import { Registry } from "../../src/store/registry.ts";
 import { StoredSourceFollowing } from "../../src/store/source-following.ts";
+import { promptd } from "../cli/promptd.ts";
+import { spawnService } from "../support/process.ts";
 import { startService } from "../support/service.ts";
 import { type Chain, changesOf, livesIn, startChain, until } from "./behind.ts";
+import { startUpstream } from "./upstream.ts";
 
 const POLL = { PROMPTD_LANGFUSE_POLL: "100ms" };
 
@@ -91,6 +94,31 @@ describe("an edit in Langfuse itself", () => {
       Change_Kind.LABELS_SET,
     ]);
   });
+});
+
+it("keeps the command line from undoing what it cannot know", async () => {
+  const { create, label, service } = chain;
+  for (const prompt of ["one", "two"]) await create({ name: "undone", prompt });
+  await until(
+    () => changesOf(service, "undone"),
+    ({ length }) => length > 0,
+  );
+  const cli = (args: string) =>
+    promptd([...args.split(" "), "--address", `127.0.0.1:${service.grpcPort}`]);
+  expect((await cli("label set undone production=1")).code).toBe(0);
+  expect((await cli("label set undone production=2")).code).toBe(0);
+  expect((await cli("label undo undone")).code).toBe(0);
+  expect((await get("undone")).prompt?.version).toBe(1);
+  const { length: before } = await changesOf(service, "undone");
+  await label("undone", 2, ["production"]);
+  await until(
+    () => changesOf(service, "undone"),
+    ({ length }) => length > before,
+  );
+  expect((await cli("changes undone")).out).toContain("changed in its source");
+  const undo = await cli("label undo undone");
+  expect(undo.code).not.toBe(0);
+  expect(undo.err).toContain("since the prompt was changed in its source");
 });
 
 it("sees all prompts of a Langfuse that is new to it without a change for each", async () => {
@@ -209,32 +237,53 @@ it("is followed by one process at a time, and by another once that has ended", a
   }
 });
 
-it("tells of a change that was begun and never ended", async () => {
-  const { service } = chain;
-  const database = await openDatabase(`sqlite:${join(service.dataDir, "promptd.db")}`);
+it("tells of a change that a killed process had begun, once its time has passed", async () => {
+  const { upstream } = chain;
+  const folder = mkdtempSync(join(tmpdir(), "promptd-killed-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const url = `sqlite:${join(folder, "promptd.db")}`;
+  await chain.create({ name: "crashed" });
+  // Passes on everything but the answer to the move of a label.
+  const between = await startUpstream();
+  onTestFinished(() => between.close());
+  const moved = new Promise<void>((resolve) => {
+    between.answer = async ({ method, url, headers }, response) => {
+      const { authorization = "" } = headers;
+      if (method === "PATCH") resolve();
+      else {
+        const answer = await fetch(`${upstream.baseUrl}${url}`, { headers: { authorization } });
+        response.writeHead(answer.status).end(await answer.text());
+      }
+    };
+  });
+  const settings = { ...livesIn({ ...upstream, baseUrl: between.url }), PROMPTD_DATABASE_URL: url };
+  const killed = await spawnService({ ...settings, PROMPTD_DATA_DIR: folder });
+  const moves = [{ label: "production", version: 1 }];
+  const call = killed.prompts.setLabels({ name: "crashed", moves });
+  call.catch(() => {});
+  await moved;
+  await killed.stop("SIGKILL");
+  await expect(call).rejects.toThrow();
+
+  const database = await openDatabase(url);
+  onTestFinished(() => database.close());
+  const intents = () =>
+    database.query(undefined, (db) => db.selectFrom("source_intents").selectAll().execute());
+  expect(await intents()).toMatchObject([{ name: "crashed", actor: "anonymous" }]);
   await database.transaction(undefined, (db) =>
     db
-      .insertInto("source_intents")
-      .values({
-        project: "default",
-        name: "crashed",
-        id: "an attempt",
-        actor: "key_1",
-        origin: "192.0.2.1",
-        expires_at: Date.now() - 1,
-      })
+      .updateTable("source_intents")
+      .set({ expires_at: Date.now() - 1 })
       .execute(),
   );
+  const service = await startService({ ...settings, ...POLL });
+  onTestFinished(() => service.close());
   const changes = await until(
     () => changesOf(service, "crashed"),
     ({ length }) => length > 0,
   );
   expect(changes).toMatchObject([
-    { kind: Change_Kind.SOURCE_CHANGED, actor: "key_1", origin: "192.0.2.1" },
+    { kind: Change_Kind.SOURCE_CHANGED, actor: "anonymous", origin: "127.0.0.1" },
   ]);
-  const left = await database.query(undefined, (db) =>
-    db.selectFrom("source_intents").selectAll().execute(),
-  );
-  expect(left).toEqual([]);
-  await database.close();
+  expect(await intents()).toEqual([]);
 });

@@ -153,7 +153,7 @@ export class Follower {
     const times = new Map(changed.map((entry) => [entry.name, entry.lastUpdatedAt.getTime()]));
     const others = names.filter((name) => known.get(name)?.updatedAt !== times.get(name));
     const sightings = await this.#look(others);
-    const newest = Math.max(watermark, ...times.values());
+    const newest = newestOf(watermark, [...times.values()]);
     if (sightings.length === 0 && newest === watermark) return;
     const reason = "changed in Langfuse";
     await following.observe(project, { sightings, since, reason, watermark: newest });
@@ -176,7 +176,10 @@ export class Follower {
       sightings: [...changed, ...missing],
       since,
       reason: "changed in Langfuse",
-      watermark: Math.max(0, ...found.map(({ updatedAt }) => updatedAt)),
+      watermark: newestOf(
+        0,
+        found.map(({ updatedAt }) => updatedAt),
+      ),
       quietly,
     });
     await following.forgetEvents(project, this.#now() - EVENTS_MS);
@@ -187,4 +190,8 @@ export class Follower {
     const { api } = this.#parts;
     return pLimit(CONCURRENT).map(names, async (name) => toSighting(name, await api.entry(name)));
   }
+}
+
+function newestOf(least: number, times: readonly number[]): number {
+  return times.reduce((newest, time) => Math.max(newest, time), least);
 }
