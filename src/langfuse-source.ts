@@ -3,7 +3,6 @@
 import type { Logger } from "pino";
 import type { Feed } from "./core/feed.ts";
 import { DEFAULT_PROJECT } from "./core/keys.ts";
-import type { WebhookReceiver } from "./http/webhooks.ts";
 import type { Settings } from "./settings.ts";
 import type { LangfuseAccess } from "./sources/langfuse/api.ts";
 import type { LangfuseConnection } from "./sources/langfuse/connect.ts";
@@ -16,6 +15,7 @@ export async function langfuseSource(
   settings: Settings,
   access: LangfuseAccess | undefined,
   database: Database,
+  feed: Feed,
   log: Logger,
 ): Promise<LangfuseConnection | undefined> {
   if (settings.source !== "langfuse" || access === undefined) return undefined;
@@ -28,23 +28,10 @@ export async function langfuseSource(
     following: new StoredSourceFollowing(database),
     pollMs: settings.langfusePoll,
     webhookSecret: settings.langfuseWebhookSecret,
+    onChanges: () => feed.catchUp(),
     onState: (err) => {
       if (err === undefined) log.info("changes in Langfuse are followed again");
       else log.warn({ err }, "changes in Langfuse cannot be followed");
     },
   });
-}
-
-/** By project. What a delivery has told is answered from here once it is acknowledged. */
-export function webhookReceivers(
-  langfuse: LangfuseConnection | undefined,
-  feed: Feed,
-): Map<string, WebhookReceiver> {
-  const receive = langfuse?.receive;
-  if (receive === undefined) return new Map();
-  const received: WebhookReceiver = async (delivery) => {
-    await receive(delivery);
-    await feed.catchUp().catch(() => {});
-  };
-  return new Map([[DEFAULT_PROJECT, received]]);
 }

@@ -25,7 +25,7 @@ import { hostGuard } from "./http/host-guard.ts";
 import { operationRoutes } from "./http/routes.ts";
 import { httpServer } from "./http/server.ts";
 import { webhookRoutes } from "./http/webhooks.ts";
-import { langfuseSource, webhookReceivers } from "./langfuse-source.ts";
+import { langfuseSource } from "./langfuse-source.ts";
 import { answersWithoutKey, refuseOpenDoor, warnOfCrashes } from "./off-loopback.ts";
 import { CallLimits } from "./rpc/call-limits.ts";
 import { Calls } from "./rpc/calls.ts";
@@ -115,15 +115,15 @@ async function serveOn(
   const keys = new Keys(database);
   const elsewhere = new Set(settings.source === "registry" ? [] : [DEFAULT_PROJECT]);
   const registry = new Registry(database, Date.now, newId, elsewhere);
-  const langfuse = await langfuseSource(settings, langfuseOf(settings), database, log);
-  const source: PromptSource =
-    langfuse === undefined
-      ? registry
-      : new ProjectSources(new Map([[DEFAULT_PROJECT, langfuse.source]]), registry);
   const feed = new Feed(changeTail(database), {
     pollMs: POLL_MS,
     onFault: (err) => log.debug({ err }, "the history cannot be read"),
   });
+  const langfuse = await langfuseSource(settings, langfuseOf(settings), database, feed, log);
+  const source: PromptSource =
+    langfuse === undefined
+      ? registry
+      : new ProjectSources(new Map([[DEFAULT_PROJECT, langfuse.source]]), registry);
   const knownKeys = new KnownKeys(keys, feed, lastKnownGood.keys);
   const doorIsOpen = async () => {
     const open = !(await knownKeys.anyKey());
@@ -191,7 +191,7 @@ async function serveOn(
   const openMetrics = answersWithoutKey(settings, settings.httpListen, "metrics");
   const keyed = openMetrics ? operations : keyedPath("/metrics", operations, calls);
   const plain = webhookRoutes(
-    webhookReceivers(langfuse, feed),
+    new Map(langfuse?.receive && [[DEFAULT_PROJECT, langfuse.receive]]),
     (project, err) => log.debug({ project, err }, "a webhook's delivery was not taken"),
     keyed,
   );

@@ -17,6 +17,8 @@ export interface LangfuseParts {
   webhookSecret: string | undefined;
   /** Told when it cannot be followed, and, without a fault, when it can again. */
   onState: (fault: unknown) => void;
+  /** Told once the history may have changes of what others did there; waited for. */
+  onChanges: () => Promise<void>;
 }
 
 export interface LangfuseConnection {
@@ -35,9 +37,9 @@ export interface LangfuseConnection {
 const RECENT_MS = 10_000;
 
 export function connectLangfuse(parts: LangfuseParts): LangfuseConnection {
-  const { access, journal, following, project, pollMs, webhookSecret, onState } = parts;
+  const { access, journal, following, project, pollMs, webhookSecret, onState, onChanges } = parts;
   const api = new LangfuseApi(access);
-  const follower = new Follower({ api, following, project, pollMs, onState });
+  const follower = new Follower({ api, following, project, pollMs, onState, onChanges });
   return {
     source: new LangfuseSource(api, journal),
     begin: () => follower.begin(),

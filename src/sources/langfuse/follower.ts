@@ -1,6 +1,6 @@
 import pLimit from "p-limit";
 import { PromptdError } from "../../core/errors.ts";
-import type { Sighting, SourceFollowing } from "../../core/source-journal.ts";
+import type { Observed, Sighting, SourceFollowing } from "../../core/source-journal.ts";
 import { toSighting } from "./answers.ts";
 import { CONCURRENT, type LangfuseApi } from "./api.ts";
 
@@ -11,8 +11,10 @@ export interface FollowerParts {
   project: string;
   /** How often changes are asked for, in milliseconds. */
   pollMs: number;
-  /** Told when following begins to fail, and when it goes on. */
+  /** Told when following begins to fail, and, without a fault, when it goes on. */
   onState?: (fault: unknown) => void;
+  /** Told once the history may have changes of what was found; waited for. */
+  onChanges?: () => Promise<void>;
   /** Milliseconds since 1970. */
   now?: () => number;
 }
@@ -93,7 +95,7 @@ export class Follower {
       (entry) => toSighting(event.name, entry),
       () => undefined,
     );
-    await following.observe(project, {
+    await this.#observe({
       since,
       reason: "changed in Langfuse, which told by its webhook",
       eventId: event.id,
@@ -156,7 +158,7 @@ export class Follower {
     const newest = newestOf(watermark, [...times.values()]);
     if (sightings.length === 0 && newest === watermark) return;
     const reason = "changed in Langfuse";
-    await following.observe(project, { sightings, since, reason, watermark: newest });
+    await this.#observe({ sightings, since, reason, watermark: newest });
   }
 
   /** @param quietly where nothing can have been read yet that was changed since */
@@ -172,7 +174,7 @@ export class Follower {
     const there = new Set(all.map(({ name }) => name));
     // A page that was turned while prompts came and went may have left one out.
     const missing = await this.#look([...known.keys()].filter((name) => !there.has(name)));
-    await following.observe(project, {
+    await this.#observe({
       sightings: [...changed, ...missing],
       since,
       reason: "changed in Langfuse",
@@ -184,6 +186,12 @@ export class Follower {
     });
     await following.forgetEvents(project, this.#now() - EVENTS_MS);
     this.#sweptAt = sweptAt;
+  }
+
+  async #observe(observed: Observed): Promise<void> {
+    const { following, project, onChanges } = this.#parts;
+    await following.observe(project, observed);
+    if (!observed.quietly) await onChanges?.().catch(() => {});
   }
 
   #look(names: readonly string[]): Promise<Sighting[]> {
