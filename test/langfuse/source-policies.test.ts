@@ -1,10 +1,11 @@
 import { Code, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { Scope } from "../../gen/promptd/v1/key_service_pb.ts";
 import { PolicyService } from "../../gen/promptd/v1/policy_service_pb.ts";
 import { LabelProtection } from "../../gen/promptd/v1/prompt_pb.ts";
 import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { startService } from "../support/service.ts";
 import { livesIn } from "./behind.ts";
 import { type Credentials, json, type LangfuseService, startWithKeys } from "./service.ts";
 
@@ -28,11 +29,12 @@ afterAll(async () => {
 function clientOf<Contract extends typeof PromptService | typeof PolicyService>(
   contract: Contract,
   { secretKey }: Credentials,
+  { runtime } = service,
 ) {
   return createClient(
     contract,
     createGrpcTransport({
-      baseUrl: `http://${service.runtime.grpcAddress}`,
+      baseUrl: `http://${runtime.grpcAddress}`,
       interceptors: [
         (next) => (call) => {
           call.header.set("authorization", `Bearer ${secretKey}`);
@@ -148,5 +150,44 @@ describe("a key that is limited to some prompts", () => {
       data: [{ name: "mine/part" }],
       meta: { totalItems: 1 },
     });
+  });
+});
+
+describe("a promptd that stands for the Langfuse", () => {
+  /** A promptd that is let in there with some scopes. */
+  async function startWith(scopes: Scope[]) {
+    const admin = await upstream.newKey(scopes);
+    const region = await startService(
+      livesIn({ baseUrl: upstream.baseUrl, admin }, { PROMPTD_LANGFUSE_POLL: "1h" }),
+    );
+    onTestFinished(() => region.close());
+    return region;
+  }
+
+  it("keeps its own scopes, and says which one is lacking", async () => {
+    await create("central");
+    const region = await startWith([READ]);
+    const moves = [{ label: "qa", version: 1 }];
+    await expect(region.prompts.setLabels({ name: "central", moves })).rejects.toMatchObject({
+      code: Code.FailedPrecondition,
+      message: expect.stringContaining("this key lacks the scope release"),
+    });
+    expect((await region.changes.listChanges({ name: "central" })).changes).toEqual([]);
+    expect(await labelsOf("central", 1)).toEqual(["latest"]);
+  });
+
+  it("keeps its own policies, and tells which pending change waits there", async () => {
+    const policies = clientOf(PolicyService, upstream.admin, upstream);
+    await policies.setLabelPolicy({ label: "central-gate", protection: LabelProtection.APPROVAL });
+    await create("waiting");
+    const region = await startWith([READ, RELEASE]);
+    const moves = [{ label: "central-gate", version: 1 }];
+    await expect(region.prompts.setLabels({ name: "waiting", moves })).rejects.toMatchObject({
+      code: Code.FailedPrecondition,
+      message: expect.stringMatching(
+        /needs the approval of a second key.* pending change [0-9a-f-]{36}/,
+      ),
+    });
+    expect(await labelsOf("waiting", 1)).toEqual(["latest"]);
   });
 });

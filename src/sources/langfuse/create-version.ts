@@ -2,7 +2,7 @@ import { canonicalBody, contentHash } from "../../core/content-hash.ts";
 import { PromptdError } from "../../core/errors.ts";
 import type { CreatedVersion, NewVersion } from "../../core/ports.ts";
 import { type Entry, hashOf, newestOf, toConfig } from "./answers.ts";
-import { statusOf } from "./faults.ts";
+import { answerOf } from "./faults.ts";
 import { type Mutation, moved, previousMoves, requireMovable } from "./mutation.ts";
 import { moveLabels, plannedMoves } from "./set-labels.ts";
 
@@ -28,7 +28,8 @@ export async function createVersion(
       return await create(mutation, entry, asked);
     } catch (thrown) {
       const error = PromptdError.from(thrown);
-      const lost = statusOf(error) === 400 && (await wasOvertaken(mutation, entry, asked.name));
+      const lost =
+        answerOf(error).status === 400 && (await wasOvertaken(mutation, entry, asked.name));
       if (!lost || attempt === ATTEMPTS) throw error;
     }
   }

@@ -7,10 +7,13 @@ class LangfuseFault extends Error {
   override readonly name = "LangfuseFault";
   /** Undefined where there was no answer, or none that can be read. */
   readonly status: number | undefined;
+  /** What Langfuse says, where it says something. */
+  readonly told: string | undefined;
 
-  constructor(message: string, options: { status?: number; cause?: unknown } = {}) {
+  constructor(message: string, options: { status?: number; told?: string; cause?: unknown } = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.status = options.status;
+    this.told = options.told;
   }
 }
 
@@ -26,13 +29,15 @@ const LONGEST_WAIT_MS = 3_600_000;
 /** @param body parsed from JSON; anything else where it was none */
 export function faultOfStatus(status: number, body: unknown, retryAfterMs: number): PromptdError {
   const told = messageOf(body);
-  const fault = (message: string) => ({ cause: new LangfuseFault(message, { status }) });
+  const fault = (message: string) => ({
+    cause: new LangfuseFault(message, { status, ...(told !== undefined && { told }) }),
+  });
   if (status === 429) {
     const options = { ...fault("Langfuse answered 429"), retryAfterMs };
     return new PromptdError("unavailable", "Langfuse asks promptd to wait", options);
   }
   if (status === 401 || status === 403) {
-    const what = `Langfuse does not let promptd in (HTTP ${status}): check LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY`;
+    const what = `HTTP ${status}: check LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY`;
     return new PromptdError("unavailable", "Langfuse does not let promptd in", fault(what));
   }
   if (status >= 500) {
@@ -62,13 +67,13 @@ export function unreached(cause: unknown, late: boolean): PromptdError {
 /** Whether what was asked for may have been done all the same. */
 export function outcomeIsUnknown(error: PromptdError): boolean {
   if (error.code !== "unavailable") return false;
-  const status = error.cause instanceof LangfuseFault ? (error.cause.status ?? 0) : 0;
+  const { status = 0 } = answerOf(error);
   return status < 400 || status >= 500;
 }
 
-/** HTTP status of a failure, where it was an answer. */
-export function statusOf({ cause }: PromptdError): number | undefined {
-  return cause instanceof LangfuseFault ? cause.status : undefined;
+/** The answer that a failure was, where it was one. */
+export function answerOf({ cause }: PromptdError): Pick<LangfuseFault, "status" | "told"> {
+  return cause instanceof LangfuseFault ? cause : { status: undefined, told: undefined };
 }
 
 /** The header Retry-After in milliseconds, be it seconds or a date. @param now milliseconds since 1970 */

@@ -10,7 +10,7 @@ import type {
 } from "../../core/source-journal.ts";
 import { toSighting } from "./answers.ts";
 import type { LangfuseApi } from "./api.ts";
-import { outcomeIsUnknown } from "./faults.ts";
+import { answerOf, outcomeIsUnknown } from "./faults.ts";
 
 /** One mutation of one prompt, while nobody else changes it through this database. */
 export interface Mutation {
@@ -94,10 +94,17 @@ function unknownChange(): SourceChange {
   return { kind: "source_changed", reason, versions: [], labels: [] };
 }
 
-/** What Langfuse refuses may name prompts that the caller may not see. */
+/**
+ * A refusal as the caller may hear it: it may name prompts that the caller may not see.
+ * A Langfuse that lets promptd in may still not allow this, as a promptd that stands for one does.
+ */
 function told(error: PromptdError, { promptPatterns }: Caller): PromptdError {
-  const limited = !allowsPrompt(promptPatterns, "");
-  if (error.code !== "refused" || !limited) return error;
+  const { status, told } = answerOf(error);
+  const disallowed = status === 403 && told !== undefined;
+  if (error.code !== "refused" && !disallowed) return error;
+  if (allowsPrompt(promptPatterns, "")) {
+    return disallowed ? new PromptdError("refused", told, { cause: error.cause }) : error;
+  }
   const message = "Langfuse refuses it; a key that is limited to some prompts is not told why";
   return new PromptdError("refused", message, { cause: error.cause });
 }
