@@ -1,30 +1,22 @@
 /** The one place that knows every concrete class: builds the service, starts it, closes it. */
 
 import { join } from "node:path";
-import { sql } from "kysely";
 import type { Logger } from "pino";
 import { v7 as newId } from "uuid";
 import { ChangeService } from "../gen/promptd/v1/change_service_pb.ts";
 import { KeyService } from "../gen/promptd/v1/key_service_pb.ts";
 import { PolicyService } from "../gen/promptd/v1/policy_service_pb.ts";
 import { PromptService } from "../gen/promptd/v1/prompt_service_pb.ts";
+import { openBacking } from "./backing.ts";
 import { Beginning } from "./beginning.ts";
-import { LastKnownFile } from "./cache/last-known-good.ts";
-import { Memory } from "./cache/memory.ts";
-import { Breaker } from "./circuit.ts";
-import type { ChangeTail, FallbackPrompts } from "./core/cache-ports.ts";
 import { PromptdError } from "./core/errors.ts";
-import { Feed } from "./core/feed.ts";
 import { DEFAULT_PROJECT, Gate } from "./core/keys.ts";
-import { KnownKeys } from "./core/known-keys.ts";
-import { Replica } from "./core/replicas.ts";
-import { Resolver } from "./core/resolver.ts";
-import { SharedTier } from "./core/shared-tier.ts";
-import { Tiers } from "./core/tiers.ts";
 import { allowOrigins } from "./http/cors.ts";
 import { hostGuard } from "./http/host-guard.ts";
 import { operationRoutes } from "./http/routes.ts";
 import { httpServer } from "./http/server.ts";
+import { webhookRoutes } from "./http/webhooks.ts";
+import { langfuseOf } from "./langfuse-source.ts";
 import { answersWithoutKey, refuseOpenDoor, warnOfCrashes } from "./off-loopback.ts";
 import { CallLimits } from "./rpc/call-limits.ts";
 import { Calls } from "./rpc/calls.ts";
@@ -35,7 +27,7 @@ import { keyService } from "./rpc/key-service.ts";
 import { keyedPath } from "./rpc/keyed-path.ts";
 import { langfuseListener } from "./rpc/langfuse/listener.ts";
 import { langfusePrompts } from "./rpc/langfuse/prompts.ts";
-import { LangfuseProxy, type Upstream } from "./rpc/langfuse/proxy.ts";
+import { LangfuseProxy } from "./rpc/langfuse/proxy.ts";
 import { OpenCalls } from "./rpc/open-calls.ts";
 import { OpenStreams } from "./rpc/open-streams.ts";
 import {
@@ -47,14 +39,9 @@ import {
 import { policyService } from "./rpc/policy-service.ts";
 import { promptService } from "./rpc/prompt-service.ts";
 import { serve } from "./rpc/served.ts";
-import { seed } from "./seed.ts";
 import type { ListenAddress, Settings } from "./settings.ts";
-import { changeTail, databaseId } from "./store/change-tail.ts";
 import type { Database } from "./store/database.ts";
-import { Keys } from "./store/keys.ts";
 import { openDatabase } from "./store/open.ts";
-import { Registry } from "./store/registry.ts";
-import { ReplicaRows } from "./store/replicas.ts";
 import { createLog } from "./telemetry/log.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 import { Certificates } from "./tls/certificates.ts";
@@ -69,15 +56,6 @@ export interface Runtime {
   /** Stops taking calls, lets those in flight end within the grace, and lets go of everything. */
   close(): Promise<void>;
 }
-
-/** What of the database is not told within this time comes from elsewhere. */
-const DATABASE_CIRCUIT = { timeoutMs: 2000, retries: 1 };
-
-/** Redis is asked on the way to something else. */
-const REDIS_CIRCUIT = { timeoutMs: 250, retries: 0 };
-
-/** A change made in another process is heard of within this time. */
-const POLL_MS = 250;
 
 /** The database that the settings name; unset, a file in the data folder. */
 export function databaseUrl({ databaseUrl: url, dataDir }: Settings): string {
@@ -110,73 +88,18 @@ async function serveOn(
   log: Logger,
   certificates: Certificates | undefined,
 ): Promise<Runtime> {
-  const lastKnownGood = new LastKnownFile(
-    join(settings.dataDir, "last-known-good.db"),
-    (message, err) => log.warn({ err }, message),
-  );
-  const fallback = await fallbackOf(settings, log);
-  const standsAlone = () => settings.fallbackDir !== undefined || !lastKnownGood.empty;
-
-  const keys = new Keys(database);
-  const registry = new Registry(database);
-  const circuit = new Breaker("the database", DATABASE_CIRCUIT);
-  const redis = await redisOf(settings, log);
-  const history = changeTail(database);
-  const tail: ChangeTail = {
-    newest: () => circuit.run(() => history.newest()),
-    from: (...asked) => circuit.run(() => history.from(...asked)),
-  };
-  const feed = new Feed(tail, {
-    pollMs: POLL_MS,
-    ...(redis && { stream: redis.stream }),
-    onFault: (err) => log.debug({ err }, "the history cannot be read"),
-  });
-  const replica = new Replica(newId(), new ReplicaRows(database), feed, {
-    onFault: (err) => log.debug({ err }, "this replica cannot be reported"),
-  });
-  const knownKeys = new KnownKeys(keys, feed, lastKnownGood.keys, circuit);
+  const metrics = createMetrics();
+  const backing = await openBacking(database, settings, log, metrics);
+  const { resolver, source, registry, keys, knownKeys, feed, tail, replica } = backing;
   const doorIsOpen = async () => {
     const open = !(await knownKeys.anyKey());
     if (open) refuseOpenDoor(settings);
     return open;
   };
-  const beginning = new Beginning(async () => {
-    const migrations = await database.migrate();
-    if (migrations.length > 0) log.info({ migrations }, "database migrated");
-    await doorIsOpen();
-    if (settings.seedDir !== undefined) await seed(registry, settings.seedDir, log);
-    await redis?.open(await databaseId(database));
-    await feed.start();
-    replica.start();
-  }, log);
-  await beginning.attempt(standsAlone);
+  const beginning = new Beginning(() => backing.begin(async () => void (await doorIsOpen())), log);
+  await beginning.attempt(backing.standsAlone);
   const open = await doorIsOpen();
 
-  const metrics = createMetrics();
-  metrics.follow(feed);
-  metrics.followCircuits([circuit, ...(redis ? [redis.circuit] : [])]);
-  const memory = new Memory(settings.memory);
-  const tiers = new Tiers({
-    memory,
-    source: { load: (...asked) => circuit.run(() => registry.load(...asked)) },
-    shared:
-      redis &&
-      new SharedTier({
-        cache: redis.prompts,
-        position: () => feed.position,
-        freshMs: settings.redisFresh,
-        now: Date.now,
-        newId,
-      }),
-    lastKnownGood,
-    fallback,
-    feed,
-    freshMs: settings.memoryFresh,
-    now: Date.now,
-    random: Math.random,
-    observer: metrics,
-  });
-  const resolver = new Resolver(tiers, memory, Date.now, metrics);
   const limits = new CallLimits({
     concurrent: settings.maxConcurrentCalls,
     queued: settings.maxQueuedCalls,
@@ -187,7 +110,7 @@ async function serveOn(
   const streams = new OpenStreams(openCalls);
   metrics.countWatchers(streams);
   const calls = new Calls({ gate, limits, streams, feed, log, observer: metrics });
-  const prompts = promptService({ resolver, source: registry, replica, feed, tail, newId });
+  const prompts = promptService({ resolver, source, replica, feed, tail, newId });
   const served = [
     serve(PromptService, prompts, PROMPT_PERMISSIONS),
     serve(ChangeService, changeService(registry), CHANGE_PERMISSIONS),
@@ -198,13 +121,8 @@ async function serveOn(
   let serving = true;
   const operations = operationRoutes({
     serving: () => serving,
-    standsAlone,
-    dependencies: async () => ({
-      database: await reachable(() =>
-        circuit.run(() => database.query(undefined, (db) => sql`select 1`.execute(db))),
-      ),
-      ...(redis && { redis: await reachable(() => redis.reach()) }),
-    }),
+    standsAlone: backing.standsAlone,
+    dependencies: backing.states,
     metrics: () => metrics.exposition(),
   });
   const grpc = grpcServer(served, calls, openCalls, log, {
@@ -214,17 +132,22 @@ async function serveOn(
     openReflection: answersWithoutKey(settings, settings.grpcListen, "reflection"),
   });
   const openMetrics = answersWithoutKey(settings, settings.httpListen, "metrics");
-  const plain = openMetrics ? operations : keyedPath("/metrics", operations, calls);
-  const langfuse = langfuseListener(
+  const keyed = openMetrics ? operations : keyedPath("/metrics", operations, calls);
+  const plain = webhookRoutes(
+    new Map(backing.receive && [[DEFAULT_PROJECT, backing.receive]]),
+    (project, err) => log.debug({ project, err }, "a webhook's delivery was not taken"),
+    keyed,
+  );
+  const langfuseApi = langfuseListener(
     {
-      prompts: langfusePrompts({ resolver, source: registry }),
+      prompts: langfusePrompts({ resolver, source }),
       proxy: new LangfuseProxy(langfuseOf(settings), calls, log),
       calls,
       openCalls,
     },
     plain,
   );
-  const routes = connectListener(served, calls, openCalls, langfuse);
+  const routes = connectListener(served, calls, openCalls, langfuseApi);
   const shared = allowOrigins(settings.corsOrigins ?? [], routes);
   const guarded = hostGuard(shared, { loopbackOnly: open && !settings.insecure });
   const http = httpServer(guarded, certificates?.tls);
@@ -235,6 +158,7 @@ async function serveOn(
     throw error;
   });
   beginning.goOn();
+  backing.start();
   certificates?.watch((tls) => {
     grpc.renew(tls);
     http.renew(tls);
@@ -254,23 +178,10 @@ async function serveOn(
       await Promise.all([grpc.close(settings.shutdownGrace), http.close(settings.shutdownGrace)]);
       openCalls.stop();
       await beginning.close();
-      await replica.close();
-      feed.close();
-      redis?.close();
-      lastKnownGood.close();
-      await database.close();
+      await backing.close();
       log.info("stopped");
     },
   };
-}
-
-async function fallbackOf({ fallbackDir }: Settings, log: Logger): Promise<FallbackPrompts> {
-  if (fallbackDir === undefined) return { find: () => undefined };
-  // Loaded when it is needed: it brings a YAML parser.
-  const { readFallbackFolder } = await import("./files/fallback.ts");
-  return readFallbackFolder(fallbackDir, DEFAULT_PROJECT, ({ path, why }) => {
-    log.warn({ file: path, why }, "not taken as a fallback");
-  });
 }
 
 async function readCertificates(
@@ -281,40 +192,6 @@ async function readCertificates(
   const files = { PROMPTD_TLS_CERT: tlsCert, PROMPTD_TLS_KEY: tlsKey };
   const clientCa = tlsClientCa === undefined ? {} : { PROMPTD_TLS_CLIENT_CA: tlsClientCa };
   return Certificates.read({ ...files, ...clientCa }, log);
-}
-
-/** The Langfuse that the settings name, which have its keys then. */
-function langfuseOf(settings: Settings): Upstream | undefined {
-  const { langfuseBaseUrl, langfusePublicKey, langfuseSecretKey } = settings;
-  if (langfuseBaseUrl === undefined) return undefined;
-  const keys = { publicKey: langfusePublicKey ?? "", secretKey: langfuseSecretKey ?? "" };
-  return { baseUrl: langfuseBaseUrl, ...keys };
-}
-
-/** What processes share, loaded where they do. */
-async function redisOf({ redisUrl }: Settings, log: Logger) {
-  if (redisUrl === undefined) return undefined;
-  const { openRedis } = await import("./cache/redis/redis.ts");
-  const circuit = new Breaker("Redis", REDIS_CIRCUIT);
-  const redis = openRedis({
-    url: redisUrl,
-    circuit,
-    newId,
-    onState: (state, err) => {
-      if (state === "reached") log.info("Redis is reached");
-      else log.warn({ err }, "Redis cannot be reached: going on without it");
-    },
-  });
-  return { ...redis, circuit };
-}
-
-async function reachable(look: () => Promise<unknown>): Promise<"ok" | string> {
-  try {
-    await look();
-    return "ok";
-  } catch (thrown) {
-    return PromptdError.from(thrown).message;
-  }
 }
 
 interface Server {

@@ -35,6 +35,24 @@ describe("loadSettings", () => {
     expect(SETTINGS.langfuseSecretKey.mask?.("sk")).toBe("***");
   });
 
+  it("lets prompts live in a Langfuse that is named with its keys, and seeds none there", () => {
+    const named = {
+      PROMPTD_SOURCE: "langfuse",
+      LANGFUSE_BASE_URL: "https://cloud.langfuse.com",
+      LANGFUSE_PUBLIC_KEY: "pk",
+      LANGFUSE_SECRET_KEY: "sk",
+    };
+    expect(loadSettings(named)).toMatchObject({ source: "langfuse", langfusePoll: 5000 });
+    expect(loadSettings({}).source).toBe("registry");
+    const fields = (env: Record<string, string>) =>
+      (thrownBy(() => loadSettings(env)) as PromptdError).violations.map(({ field }) => field);
+    expect(fields({ PROMPTD_SOURCE: "langfuse" })).toEqual(["LANGFUSE_BASE_URL"]);
+    expect(fields({ ...named, LANGFUSE_SECRET_KEY: "" })).toEqual(["LANGFUSE_SECRET_KEY"]);
+    expect(fields({ ...named, PROMPTD_SEED_DIR: "prompts" })).toEqual(["PROMPTD_SEED_DIR"]);
+    expect(fields({ ...named, PROMPTD_SOURCE: "langsmith" })).toEqual(["PROMPTD_SOURCE"]);
+    expect(SETTINGS.langfuseWebhookSecret.mask?.("lf-whsec_1")).toBe("***");
+  });
+
   it("reads IPv6 addresses, durations and sizes", () => {
     const settings = loadSettings({
       PROMPTD_GRPC_LISTEN: "[::1]:0",

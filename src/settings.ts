@@ -207,6 +207,13 @@ export const SETTINGS = {
     default: "15m",
     description: "How long Redis answers before the source is asked again.",
   }),
+  source: setting({
+    env: "PROMPTD_SOURCE",
+    schema: z.enum(["registry", "langfuse"], { error: "expected registry or langfuse" }),
+    default: "registry",
+    description:
+      "Where the prompts of project `default` live: the `registry` in promptd's own database, or the `langfuse` that `LANGFUSE_BASE_URL` names. Other projects are in the registry.",
+  }),
   langfuseBaseUrl: setting({
     env: "LANGFUSE_BASE_URL",
     alias: "LANGFUSE_HOST",
@@ -215,7 +222,7 @@ export const SETTINGS = {
       .refine(isBaseUrl, "expected a URL such as https://cloud.langfuse.com")
       .optional(),
     description:
-      "Langfuse that calls of its API which promptd does not serve are passed on to; also read from `LANGFUSE_HOST`. Unset: they are 404.",
+      "Langfuse that calls of its API which promptd does not serve are passed on to, and where prompts live with `PROMPTD_SOURCE=langfuse`; also read from `LANGFUSE_HOST`. Unset: such calls are 404.",
   }),
   langfusePublicKey: setting({
     env: "LANGFUSE_PUBLIC_KEY",
@@ -227,6 +234,20 @@ export const SETTINGS = {
     schema: z.string().min(1).optional(),
     description: "Secret key to call that Langfuse with.",
     mask: () => "***",
+  }),
+  langfuseWebhookSecret: setting({
+    env: "LANGFUSE_WEBHOOK_SECRET",
+    schema: z.string().min(1).optional(),
+    description:
+      "Secret that the Langfuse in which prompts live signs its webhook with. Unset: /webhooks/langfuse/default is 404.",
+    mask: () => "***",
+  }),
+  langfusePoll: setting({
+    env: "PROMPTD_LANGFUSE_POLL",
+    schema: duration("100ms"),
+    default: "5s",
+    description:
+      "How often the Langfuse in which prompts live is asked for what others have changed there, by one process of all that share the database.",
   }),
   seedDir: setting({
     env: "PROMPTD_SEED_DIR",
@@ -335,7 +356,7 @@ export function loadSettings(
       violations.push({ field, description: message });
     }
   }
-  violations.push(...halfTls(result), ...halfLangfuse(result));
+  violations.push(...halfTls(result), ...halfLangfuse(result), ...halfSource(result));
   if (violations.length > 0) throw PromptdError.invalid(...violations);
   return Object.freeze(result) as Settings;
 }
@@ -358,6 +379,22 @@ function halfLangfuse(settings: Partial<Settings>): Violation[] {
   return Object.entries(keys)
     .filter(([, key]) => key === undefined)
     .map(([field]) => ({ field, description }));
+}
+
+function halfSource({ source, langfuseBaseUrl, seedDir }: Partial<Settings>): Violation[] {
+  if (source !== "langfuse") return [];
+  const violations: Violation[] = [];
+  if (langfuseBaseUrl === undefined) {
+    const description =
+      "expected the Langfuse where prompts live, because PROMPTD_SOURCE is langfuse";
+    violations.push({ field: "LANGFUSE_BASE_URL", description });
+  }
+  if (seedDir !== undefined) {
+    const description =
+      "expected to be unset, because it fills the registry and PROMPTD_SOURCE is langfuse";
+    violations.push({ field: "PROMPTD_SEED_DIR", description });
+  }
+  return violations;
 }
 
 /** The texts that `loadSettings` reads, by key; undefined where nothing is set. */

@@ -128,6 +128,8 @@ function whatChanged(change: Change): string {
       return `requested ${movesText(change.requested)}`;
     case Change_Kind.REQUEST_REJECTED:
       return `rejected ${movesText(change.requested)}`;
+    case Change_Kind.SOURCE_CHANGED:
+      return "changed in its source";
     default:
       return `change of kind ${kind}`;
   }

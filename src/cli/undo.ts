@@ -75,10 +75,17 @@ async function findChange(
  * The moves that put a change's labels back.
  *
  * @param since the prompt's later changes, newest first
- * @throws conflict where a label stands elsewhere by now, refused where a
- *   version that a label came from is gone
+ * @throws conflict where a label stands elsewhere by now, or may, refused where
+ *   a version that a label came from is gone
  */
 function undoingMoves(change: Change, since: readonly Change[]): Move[] {
+  const elsewhere = since.find(({ kind }) => kind === Change_Kind.SOURCE_CHANGED);
+  if (elsewhere !== undefined) {
+    throw new PromptdError(
+      "conflict",
+      `revision ${change.revision} cannot be undone, since the prompt was changed in its source at revision ${elsewhere.revision}: look where its labels stand, and move them by \`promptd label\``,
+    );
+  }
   const moved = change.labels.flatMap((label) => movedSince(label, since) ?? []);
   if (moved.length > 0) {
     throw new PromptdError(

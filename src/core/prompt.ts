@@ -124,6 +124,7 @@ export const CHANGE_KINDS = [
   "label_policy_set",
   "labels_requested",
   "request_rejected",
+  "source_changed",
 ] as const;
 
 export type ChangeKind = (typeof CHANGE_KINDS)[number];
@@ -136,6 +137,7 @@ export const PROMPT_CHANGE_KINDS: readonly ChangeKind[] = [
   "versions_deleted",
   "labels_requested",
   "request_rejected",
+  "source_changed",
 ];
 
 /** One mutation, as the history keeps it. */

@@ -270,6 +270,7 @@ export const WIRE_KINDS: Record<ChangeKind, Change_Kind> = {
   label_policy_set: Change_Kind.LABEL_POLICY_SET,
   labels_requested: Change_Kind.LABELS_REQUESTED,
   request_rejected: Change_Kind.REQUEST_REJECTED,
+  source_changed: Change_Kind.SOURCE_CHANGED,
 };
 
 export function toChange(change: Change): ChangeMessage {

@@ -1,4 +1,5 @@
 import { PromptdError } from "../core/errors.ts";
+import { listed } from "../core/not-found.ts";
 import { type PendingChange, requireApprover } from "../core/policy.ts";
 import type { Decision } from "../core/ports.ts";
 import type { LabelChange } from "../core/prompt.ts";
@@ -6,7 +7,6 @@ import { applyLabels } from "./edit-prompt.ts";
 import { heedLabelPolicies } from "./label-policies.ts";
 import { moved, plannedMoves } from "./labels.ts";
 import { type Mutation, recordChange } from "./mutation.ts";
-import { listed } from "./not-found.ts";
 import { removePendingChange } from "./pending-changes.ts";
 import { requireExisting, requireVersions } from "./standing.ts";
 

@@ -1,10 +1,10 @@
 import { compositionTags } from "../core/composition.ts";
 import { type Inclusion, PromptdError } from "../core/errors.ts";
 import { allowsPrompt } from "../core/keys.ts";
+import { listed } from "../core/not-found.ts";
 import type { PromptBody } from "../core/prompt.ts";
 import type { Connection } from "./database.ts";
 import type { Mutation } from "./mutation.ts";
-import { listed } from "./not-found.ts";
 import type { PromptKey } from "./prompt-key.ts";
 
 /** Keeps what a new version includes, which is bounded (`LIMITS.compositionTags`). */

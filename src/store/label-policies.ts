@@ -68,7 +68,7 @@ export async function listLabelPolicies(
  * @throws forbidden
  */
 export async function heedLabelPolicies(
-  { db, prompt, scopes }: Mutation,
+  { db, prompt, scopes }: Pick<Mutation, "db" | "prompt" | "scopes">,
   moves: readonly { label: string }[],
 ): Promise<string[]> {
   if (moves.length === 0) return [];

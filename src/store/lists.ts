@@ -1,4 +1,5 @@
 import { type AliasableExpression, type ExpressionBuilder, sql } from "kysely";
+import { promptNotFound } from "../core/not-found.ts";
 import type { Caller, Page } from "../core/ports.ts";
 import {
   LATEST_LABEL,
@@ -8,7 +9,6 @@ import {
   type VersionInfo,
 } from "../core/prompt.ts";
 import type { Connection } from "./database.ts";
-import { promptNotFound } from "./not-found.ts";
 import type { PromptKey } from "./prompt-key.ts";
 import { tagsOf } from "./tags.ts";
 

@@ -19,6 +19,7 @@ const MIGRATIONS: Record<string, (db: Kysely<Tables>, types: SchemaTypes) => Pro
   "0005_label_policy": createLabelPolicy,
   "0006_certificate_keys": addCertificateSubjects,
   "0007_label_places": addLabelPlaces,
+  "0008_sources": createSources,
   "0009_replicas": createReplicas,
 };
 
@@ -291,6 +292,45 @@ async function addLabelPlaces(db: Kysely<Tables>): Promise<void> {
     .createIndex("prompts_by_update")
     .on("prompts")
     .columns(["project", "updated_at"])
+    .execute();
+}
+
+async function createSources(db: Kysely<Tables>, { bytewiseText }: SchemaTypes): Promise<void> {
+  await db.schema
+    .createTable("sources")
+    .addColumn("project", bytewiseText, (column) => column.primaryKey().references("projects.id"))
+    .addColumn("watermark", "bigint")
+    .addColumn("holder", "text")
+    .addColumn("held_until", "bigint", (column) => column.notNull())
+    .execute();
+
+  await db.schema
+    .createTable("source_prompts")
+    .addColumn("project", bytewiseText, (column) => column.notNull().references("projects.id"))
+    .addColumn("name", bytewiseText, (column) => column.notNull())
+    .addColumn("fingerprint", "text", (column) => column.notNull())
+    .addColumn("updated_at", "bigint", (column) => column.notNull())
+    .addColumn("revision", "bigint", (column) => column.notNull())
+    .addPrimaryKeyConstraint("source_prompts_key", ["project", "name"])
+    .execute();
+
+  await db.schema
+    .createTable("source_intents")
+    .addColumn("project", bytewiseText, (column) => column.notNull().references("projects.id"))
+    .addColumn("name", bytewiseText, (column) => column.notNull())
+    .addColumn("id", "text", (column) => column.notNull())
+    .addColumn("actor", "text", (column) => column.notNull())
+    .addColumn("origin", "text")
+    .addColumn("expires_at", "bigint", (column) => column.notNull())
+    .addPrimaryKeyConstraint("source_intents_key", ["project", "name"])
+    .execute();
+
+  await db.schema
+    .createTable("source_events")
+    .addColumn("project", bytewiseText, (column) => column.notNull().references("projects.id"))
+    .addColumn("id", bytewiseText, (column) => column.notNull())
+    .addColumn("received_at", "bigint", (column) => column.notNull())
+    .addPrimaryKeyConstraint("source_events_key", ["project", "id"])
     .execute();
 }
 

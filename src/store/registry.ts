@@ -1,4 +1,5 @@
 import { v7 } from "uuid";
+import { PromptdError } from "../core/errors.ts";
 import type { LabelProtection, PendingChange } from "../core/policy.ts";
 import type {
   Caller,
@@ -31,15 +32,23 @@ export class Registry implements PromptSource, ChangeLog, PolicyStore {
   readonly #database: Database;
   readonly #now: () => number;
   readonly #newId: () => string;
+  readonly #elsewhere: ReadonlySet<string>;
 
   /**
    * @param now milliseconds since 1970
    * @param newId a fresh UUID (version 7)
+   * @param elsewhere projects whose prompts live in another source
    */
-  constructor(database: Database, now: () => number = Date.now, newId: () => string = v7) {
+  constructor(
+    database: Database,
+    now: () => number = Date.now,
+    newId: () => string = v7,
+    elsewhere: ReadonlySet<string> = new Set(),
+  ) {
     this.#database = database;
     this.#now = now;
     this.#newId = newId;
+    this.#elsewhere = elsewhere;
   }
 
   async find(caller: Caller, name: string, selector: Selector): Promise<Pointer> {
@@ -136,7 +145,11 @@ export class Registry implements PromptSource, ChangeLog, PolicyStore {
     return this.#database.query(signal, (db) => findPendingChange(db, project, id));
   }
 
-  approvePendingChange(caller: Caller, id: string, reason: string) {
+  async approvePendingChange(caller: Caller, id: string, reason: string) {
+    if (this.#elsewhere.has(caller.project)) {
+      const message = `the prompts of project "${caller.project}" live in another source, where no move waits for approval; reject it`;
+      throw new PromptdError("refused", message);
+    }
     return this.#decide(caller, id, (mutation, change) => approve(mutation, change, reason));
   }
 

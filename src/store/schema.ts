@@ -20,6 +20,10 @@ export interface Tables {
   label_policies: LabelPoliciesTable;
   pending_changes: PendingChangesTable;
   replicas: ReplicasTable;
+  sources: SourcesTable;
+  source_prompts: SourcePromptsTable;
+  source_intents: SourceIntentsTable;
+  source_events: SourceEventsTable;
 }
 
 /** In an order in which rows can be inserted: what is referred to comes first. */
@@ -36,6 +40,10 @@ export const TABLES = [
   "label_policies",
   "pending_changes",
   "replicas",
+  "sources",
+  "source_prompts",
+  "source_intents",
+  "source_events",
 ] as const satisfies readonly (keyof Tables)[];
 
 /** One row. */
@@ -172,4 +180,45 @@ interface ReplicasTable {
   applied: number;
   /** When it reported that, by the database's clock. */
   seen_at: number;
+}
+
+/** How far a source outside of this database was followed, once it has been read through. */
+interface SourcesTable {
+  project: string;
+  /** The newest time of a change that was seen there, by its own clock; null before. */
+  watermark: number | null;
+  /** The process that follows it, and until when it does unless it says so again. */
+  holder: string | null;
+  held_until: number;
+}
+
+/** What was seen last of the prompts of such a source. */
+interface SourcePromptsTable {
+  project: string;
+  name: string;
+  /** Differs once versions, labels, tags, config or time do. */
+  fingerprint: string;
+  /** By the source's clock. */
+  updated_at: number;
+  /** The database's last revision when it was written. */
+  revision: number;
+}
+
+/** A change of a prompt there that has been begun, and is not told by the history yet. */
+interface SourceIntentsTable {
+  project: string;
+  name: string;
+  /** A UUID, of the attempt. */
+  id: string;
+  actor: string;
+  origin: string | null;
+  /** From then on whoever began it is taken for dead. */
+  expires_at: number;
+}
+
+/** Events of webhooks that were taken in, which may come again. */
+interface SourceEventsTable {
+  project: string;
+  id: string;
+  received_at: number;
 }

@@ -1,7 +1,8 @@
 import { PromptdError } from "../core/errors.ts";
+import { promptNotFound } from "../core/not-found.ts";
 import { LATEST_LABEL, type PromptType } from "../core/prompt.ts";
 import type { Connection } from "./database.ts";
-import { notFound, promptNotFound } from "./not-found.ts";
+import { notFound } from "./not-found.ts";
 import type { PromptKey } from "./prompt-key.ts";
 
 /** What mutations must know of a prompt before they change it. */

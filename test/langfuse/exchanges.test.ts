@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { startBehind } from "./behind.ts";
 import { basic, type LangfuseService, startWithKeys } from "./service.ts";
 
 /**
@@ -22,16 +23,7 @@ const EXCHANGES: Exchange[] = JSON.parse(
   readFileSync(new URL("exchanges.json", import.meta.url), "utf8").replaceAll("$N", "chat-7f3a"),
 );
 
-let service: LangfuseService;
-
-beforeAll(async () => {
-  service = await startWithKeys();
-});
-
-afterAll(() => service.close());
-
-function authorization(auth: Exchange["auth"]): Record<string, string> {
-  const { admin } = service;
+function authorization(auth: Exchange["auth"], { admin }: LangfuseService): Record<string, string> {
   switch (auth) {
     case undefined:
       return { authorization: basic(admin) };
@@ -73,8 +65,19 @@ function filled(expected: unknown, answer: unknown): unknown {
   return Object.fromEntries(entries);
 }
 
-describe("Langfuse's API answers as Langfuse to", () => {
-  it("has all exchanges", () => expect(EXCHANGES).toHaveLength(71));
+it("has all exchanges", () => expect(EXCHANGES).toHaveLength(71));
+
+describe.each([
+  ["a promptd", startWithKeys],
+  ["a promptd in front of another one", startBehind],
+])("Langfuse's API on %s answers as Langfuse to", (_, start) => {
+  let service: LangfuseService;
+
+  beforeAll(async () => {
+    service = await start();
+  });
+
+  afterAll(() => service.close());
 
   it.each(EXCHANGES.map((exchange, index) => ({ index, ...exchange })))(
     "$index: $send",
@@ -84,7 +87,7 @@ describe("Langfuse's API answers as Langfuse to", () => {
       const body = json === undefined ? text : JSON.stringify(json);
       const response = await fetch(`${service.baseUrl}/api/public${path}${rest}`, {
         method,
-        headers: { "content-type": "application/json", ...authorization(auth) },
+        headers: { "content-type": "application/json", ...authorization(auth, service) },
         ...(body !== undefined && { body }),
       });
       const answered = await response.text();

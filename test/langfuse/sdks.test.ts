@@ -1,6 +1,7 @@
 import { LangfuseClient } from "@langfuse/client";
 import { Langfuse } from "langfuse";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { startBehind } from "./behind.ts";
 import { type LangfuseService, startWithKeys } from "./service.ts";
 
 /** What a service does with prompts, in the words of one of Langfuse's SDKs, its cache off. */
@@ -75,14 +76,16 @@ function version5(service: LangfuseService): Sdk {
 }
 
 describe.each([
-  ["langfuse 3", version3],
-  ["@langfuse/client 5", version5],
-])("with the SDK %s", (_, connect) => {
+  ["langfuse 3", version3, "a promptd", startWithKeys],
+  ["@langfuse/client 5", version5, "a promptd", startWithKeys],
+  ["langfuse 3", version3, "a promptd in front of another one", startBehind],
+  ["@langfuse/client 5", version5, "a promptd in front of another one", startBehind],
+])("with the SDK $0 on $2", (_, connect, __, start) => {
   let service: LangfuseService;
   let sdk: Sdk;
 
   beforeAll(async () => {
-    service = await startWithKeys();
+    service = await start();
     sdk = connect(service);
   });
 

@@ -22,6 +22,7 @@ export async function openProcess(url: string, databaseId = "a database"): Promi
   const circuit = new Breaker("Redis", { timeoutMs: 250, retries: 0 });
   const states: Process["states"] = [];
   const redis = openRedis({
+    sourceOf: () => "registry",
     url,
     circuit,
     newId: () => `epoch-${++epochs}`,

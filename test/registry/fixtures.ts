@@ -21,11 +21,15 @@ let projects = 0;
 
 /** A registry with a caller to use it in, and short ways to do what most tests do. */
 export class Bench {
-  readonly registry: Registry;
+  readonly registry: Pick<Registry, keyof Registry>;
   readonly caller: Caller;
 
-  constructor(database: Database, caller: Caller) {
-    this.registry = new Registry(database);
+  constructor(
+    database: Database,
+    caller: Caller,
+    registry: Pick<Registry, keyof Registry> = new Registry(database),
+  ) {
+    this.registry = registry;
     this.caller = caller;
   }
 

@@ -153,6 +153,7 @@ export class Replica {
     const { redisUrl } = this.#world;
     if (redisUrl === undefined) return undefined;
     const redis = openRedis({
+      sourceOf: () => "registry",
       url: redisUrl,
       newId,
       onState() {},

@@ -14,10 +14,14 @@ export interface SharedRedis {
   close(): void;
 }
 
+export interface RedisOptions extends SpaceOptions {
+  /** The source that a project's prompts live in: what one has read is nothing to another. */
+  sourceOf: (project: string) => string;
+}
+
 /** It need not be reachable when this is made. */
-export function openRedis(options: SpaceOptions): SharedRedis {
+export function openRedis({ sourceOf, ...options }: RedisOptions): SharedRedis {
   const space = new RedisSpace(options);
-  const sourceOf = () => "registry";
   return {
     prompts: new RedisPrompts(space, sourceOf),
     stream: new RedisChangeStream(space, sourceOf),

@@ -1,0 +1,210 @@
+/** What stands behind the service: the database, Redis, the source, and what is left without them. */
+
+import { join } from "node:path";
+import { sql } from "kysely";
+import type { Logger } from "pino";
+import { v7 as newId } from "uuid";
+import { LastKnownFile } from "./cache/last-known-good.ts";
+import { Memory } from "./cache/memory.ts";
+import { Breaker } from "./circuit.ts";
+import type { ChangeTail, FallbackPrompts } from "./core/cache-ports.ts";
+import { PromptdError } from "./core/errors.ts";
+import { Feed } from "./core/feed.ts";
+import { DEFAULT_PROJECT } from "./core/keys.ts";
+import { KnownKeys } from "./core/known-keys.ts";
+import type { PromptSource } from "./core/ports.ts";
+import { ProjectSources } from "./core/project-sources.ts";
+import { Replica } from "./core/replicas.ts";
+import { Resolver } from "./core/resolver.ts";
+import { SharedTier } from "./core/shared-tier.ts";
+import { Tiers } from "./core/tiers.ts";
+import { langfuseOf, langfuseSource } from "./langfuse-source.ts";
+import { seed } from "./seed.ts";
+import type { Settings } from "./settings.ts";
+import { changeTail, databaseId } from "./store/change-tail.ts";
+import type { Database } from "./store/database.ts";
+import { Keys } from "./store/keys.ts";
+import { Registry } from "./store/registry.ts";
+import { ReplicaRows } from "./store/replicas.ts";
+import type { Metrics } from "./telemetry/metrics.ts";
+
+/** What of the database is not told within this time comes from elsewhere. */
+const DATABASE_CIRCUIT = { timeoutMs: 2000, retries: 1 };
+
+/** Redis is asked on the way to something else. */
+const REDIS_CIRCUIT = { timeoutMs: 250, retries: 0 };
+
+/** It is on the other side of a network, and tries again by itself. */
+const LANGFUSE_CIRCUIT = { timeoutMs: 3000, retries: 1 };
+
+/** A change made in another process is heard of within this time. */
+const POLL_MS = 250;
+
+/** How long `/readyz` waits for a Langfuse. */
+const STATE_TIMEOUT_MS = 1000;
+
+/** None but the database's file need be reachable. */
+export async function openBacking(
+  database: Database,
+  settings: Settings,
+  log: Logger,
+  metrics: Metrics,
+) {
+  const lastKnownGood = new LastKnownFile(
+    join(settings.dataDir, "last-known-good.db"),
+    (message, err) => log.warn({ err }, message),
+  );
+  const fallback = await fallbackOf(settings, log);
+  const circuit = new Breaker("the database", DATABASE_CIRCUIT);
+  const redis = await redisOf(settings, log);
+  const history = changeTail(database);
+  const tail: ChangeTail = {
+    newest: () => circuit.run(() => history.newest()),
+    from: (...asked) => circuit.run(() => history.from(...asked)),
+  };
+  const feed = new Feed(tail, {
+    pollMs: POLL_MS,
+    ...(redis && { stream: redis.stream }),
+    onFault: (err) => log.debug({ err }, "the history cannot be read"),
+  });
+  const replica = new Replica(newId(), new ReplicaRows(database), feed, {
+    onFault: (err) => log.debug({ err }, "this replica cannot be reported"),
+  });
+
+  const keys = new Keys(database);
+  const knownKeys = new KnownKeys(keys, feed, lastKnownGood.keys, circuit);
+  const elsewhere = new Set(settings.source === "registry" ? [] : [DEFAULT_PROJECT]);
+  const registry = new Registry(database, Date.now, newId, elsewhere);
+  const langfuse = await langfuseSource(settings, langfuseOf(settings), database, feed, log);
+  const langfuseCircuit = new Breaker("Langfuse", LANGFUSE_CIRCUIT);
+  const source: PromptSource =
+    langfuse === undefined
+      ? registry
+      : new ProjectSources(new Map([[DEFAULT_PROJECT, langfuse.source]]), registry);
+  const sourceCircuit = (project: string) => (elsewhere.has(project) ? langfuseCircuit : circuit);
+
+  metrics.follow(feed);
+  metrics.followCircuits([
+    circuit,
+    ...(redis ? [redis.circuit] : []),
+    ...(langfuse ? [langfuseCircuit] : []),
+  ]);
+  const memory = new Memory(settings.memory);
+  const tiers = new Tiers({
+    memory,
+    source: {
+      load: (caller, ...asked) =>
+        sourceCircuit(caller.project).run(() => source.load(caller, ...asked)),
+    },
+    shared:
+      redis &&
+      new SharedTier({
+        cache: redis.prompts,
+        position: () => feed.position,
+        freshMs: settings.redisFresh,
+        now: Date.now,
+        newId,
+      }),
+    lastKnownGood,
+    fallback,
+    feed,
+    freshMs: settings.memoryFresh,
+    now: Date.now,
+    random: Math.random,
+    observer: metrics,
+  });
+
+  return {
+    resolver: new Resolver(tiers, memory, Date.now, metrics),
+    source,
+    registry,
+    keys,
+    knownKeys,
+    feed,
+    tail,
+    replica,
+    /** Takes deliveries of Langfuse's webhook, where there is one. */
+    receive: langfuse?.receive,
+
+    /** Whether answers can be given without what they depend on. */
+    standsAlone: () => settings.fallbackDir !== undefined || !lastKnownGood.empty,
+
+    /**
+     * What is done once, as soon as the database is there.
+     *
+     * @param migrated done before anything is put into the database
+     */
+    async begin(migrated: () => Promise<void>): Promise<void> {
+      const migrations = await database.migrate();
+      if (migrations.length > 0) log.info({ migrations }, "database migrated");
+      await migrated();
+      if (settings.seedDir !== undefined) await seed(registry, settings.seedDir, log);
+      await redis?.open(await databaseId(database));
+      await langfuse?.begin();
+      await feed.start();
+      replica.start();
+    },
+
+    /** Once calls are answered: what others change in a Langfuse is looked for. */
+    start: () => langfuse?.start(),
+
+    /** Each by name: `ok`, or what is wrong. */
+    async states(): Promise<Record<string, "ok" | string>> {
+      const database = await stateOf(() => circuit.run(reach));
+      return {
+        database,
+        ...(redis && { redis: await stateOf(() => redis.reach()) }),
+        ...(langfuse && { langfuse: await langfuse.state(STATE_TIMEOUT_MS) }),
+      };
+    },
+
+    async close(): Promise<void> {
+      await replica.close();
+      await langfuse?.close();
+      feed.close();
+      redis?.close();
+      lastKnownGood.close();
+      await database.close();
+    },
+  };
+
+  function reach() {
+    return database.query(undefined, (db) => sql`select 1`.execute(db));
+  }
+}
+
+async function stateOf(look: () => Promise<unknown>): Promise<"ok" | string> {
+  try {
+    await look();
+    return "ok";
+  } catch (thrown) {
+    return PromptdError.from(thrown).message;
+  }
+}
+
+/** What processes share, loaded where they do. */
+async function redisOf({ redisUrl, source }: Settings, log: Logger) {
+  if (redisUrl === undefined) return undefined;
+  const { openRedis } = await import("./cache/redis/redis.ts");
+  const circuit = new Breaker("Redis", REDIS_CIRCUIT);
+  const redis = openRedis({
+    url: redisUrl,
+    circuit,
+    newId,
+    sourceOf: (project) => (project === DEFAULT_PROJECT ? source : "registry"),
+    onState: (state, err) => {
+      if (state === "reached") log.info("Redis is reached");
+      else log.warn({ err }, "Redis cannot be reached: going on without it");
+    },
+  });
+  return { ...redis, circuit };
+}
+
+async function fallbackOf({ fallbackDir }: Settings, log: Logger): Promise<FallbackPrompts> {
+  if (fallbackDir === undefined) return { find: () => undefined };
+  // Loaded when it is needed: it brings a YAML parser.
+  const { readFallbackFolder } = await import("./files/fallback.ts");
+  return readFallbackFolder(fallbackDir, DEFAULT_PROJECT, ({ path, why }) => {
+    log.warn({ file: path, why }, "not taken as a fallback");
+  });
+}

@@ -1,0 +1,105 @@
+/** What promptd's own database keeps of a source that does not share its transactions. */
+
+import type { Caller } from "./ports.ts";
+import type { ChangeKind, LabelChange } from "./prompt.ts";
+
+/** What was seen of a prompt in its source. */
+export interface Sighting {
+  name: string;
+  /** Differs once anything of the prompt does; undefined: it is not there. */
+  fingerprint: string | undefined;
+  /** By the source's clock; milliseconds since 1970. */
+  updatedAt: number;
+}
+
+/** A change of a prompt in its source, for the history. */
+export interface SourceChange {
+  kind: Extract<
+    ChangeKind,
+    "version_created" | "labels_set" | "versions_deleted" | "source_changed"
+  >;
+  reason: string;
+  versions: readonly number[];
+  contentHashes?: readonly string[];
+  labels: readonly LabelChange[];
+}
+
+/** A change that was begun. Nobody else changes the prompt through this database until it ends. */
+export interface SourceEdit {
+  /** The prompt's revision before. */
+  readonly revision: number;
+  /** Aborted when others may begin; nothing is sent to the source after it. */
+  readonly signal: AbortSignal;
+  /**
+   * Whether the caller may move these labels.
+   *
+   * @returns those that need approval first
+   * @throws forbidden, unavailable
+   */
+  heedPolicies(labels: readonly string[]): Promise<string[]>;
+  /**
+   * Ends it, and tells the history what was done: nothing, where the list is empty.
+   *
+   * @param sighting of the prompt afterwards; undefined where nobody knows
+   * @returns the prompt's revision
+   * @throws unavailable; then it ends by itself, as a change that nobody knows the outcome of
+   */
+  finish(changes: readonly SourceChange[], sighting: Sighting | undefined): Promise<number>;
+}
+
+export interface SourceJournal {
+  /** Revisions of prompts' last changes; none for a prompt without. @throws unavailable */
+  revisions(project: string, names: readonly string[]): Promise<ReadonlyMap<string, number>>;
+  /**
+   * Notes that a prompt is about to be changed, so that a crash in between is noticed.
+   *
+   * @throws conflict, not_found for the project, unavailable also while others change it
+   */
+  begin(caller: Caller, prompt: { name: string; expectedRevision?: number }): Promise<SourceEdit>;
+}
+
+/** How far a source was followed, and by whom. */
+export interface SourceFollowing {
+  /** Whether this process follows the source until it is silent for `forMs`: one does at a time. @throws unavailable */
+  hold(project: string, forMs: number): Promise<boolean>;
+  /** Ends the hold. @throws unavailable */
+  release(project: string): Promise<void>;
+  /** Appends a change for each change that was begun and never ended. @throws unavailable */
+  recover(project: string): Promise<void>;
+  /** The database's last revision, and the newest time that was seen in the source. @throws unavailable */
+  standing(project: string): Promise<FollowedUpTo>;
+  /** What was seen of prompts before, by name; of all, where no names are given. @throws unavailable */
+  sightings(project: string, names?: readonly string[]): Promise<ReadonlyMap<string, Sighting>>;
+  /**
+   * Keeps what is seen in the source now. What differs from before appends a change, unless a mutation was noted
+   * after `since`, which has told of it, or is under way and will.
+   *
+   * @param observed.since the database's revision before the source was asked
+   * @param observed.quietly appends no change
+   * @throws unavailable
+   */
+  observe(project: string, observed: Observed): Promise<void>;
+  /** Whether a webhook's event was taken in before. @throws unavailable */
+  knowsEvent(project: string, id: string): Promise<boolean>;
+  /** Forgets events that came before; milliseconds since 1970. @throws unavailable */
+  forgetEvents(project: string, before: number): Promise<void>;
+}
+
+export interface FollowedUpTo {
+  revision: number;
+  /** By the source's clock; undefined before it was read through. */
+  watermark: number | undefined;
+}
+
+export interface Observed {
+  sightings: readonly Sighting[];
+  since: number;
+  /** Why the history says that a prompt was looked at. */
+  reason: string;
+  watermark?: number;
+  quietly?: boolean;
+  /** Of a webhook, taken in with what it led to. */
+  eventId?: string;
+  /** Names to be read again though nobody could look at them. */
+  doubtful?: readonly string[];
+}

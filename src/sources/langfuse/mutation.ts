@@ -1,0 +1,132 @@
+import { PromptdError, throwIfAborted } from "../../core/errors.ts";
+import { allowsPrompt } from "../../core/keys.ts";
+import type { Caller } from "../../core/ports.ts";
+import type { LabelChange, LabelMove } from "../../core/prompt.ts";
+import type {
+  Sighting,
+  SourceChange,
+  SourceEdit,
+  SourceJournal,
+} from "../../core/source-journal.ts";
+import { toSighting } from "./answers.ts";
+import type { LangfuseApi } from "./api.ts";
+import { answerOf, outcomeIsUnknown } from "./faults.ts";
+
+/** One mutation of one prompt, while nobody else changes it through this database. */
+export interface Mutation {
+  api: LangfuseApi;
+  edit: SourceEdit;
+  /** What was done in Langfuse so far, for the history. */
+  done: SourceChange[];
+  /**
+   * Sends what changes something.
+   *
+   * @throws what Langfuse answers, unavailable where nobody knows whether it was done
+   */
+  send<Answer>(request: () => Promise<Answer>): Promise<Answer>;
+}
+
+export type Made<Result> = Result & { revision: number };
+
+/**
+ * Notes that a prompt is about to be changed, changes it in Langfuse, and tells
+ * the history what was done, also where it was only a part.
+ *
+ * @throws unavailable, also where it may have been done or the history lacks it still
+ */
+export async function mutate<Result extends object>(
+  { api, journal, caller }: { api: LangfuseApi; journal: SourceJournal; caller: Caller },
+  asked: { name: string; expectedRevision?: number },
+  work: (mutation: Mutation) => Promise<Result>,
+): Promise<Made<Result>> {
+  throwIfAborted(caller.signal);
+  const { name } = asked;
+  const edit = await journal.begin(caller, asked);
+  const done: SourceChange[] = [];
+  let sent = false;
+  let finished = false;
+  const send = async <Answer>(request: () => Promise<Answer>) => {
+    if (edit.signal.aborted) {
+      const message = `changing prompt "${name}" in Langfuse took too long; what was done stands`;
+      throw new PromptdError("unavailable", message);
+    }
+    sent = true;
+    return request().catch((thrown: unknown) => {
+      const error = PromptdError.from(thrown);
+      if (!outcomeIsUnknown(error)) throw told(error, caller);
+      done.push(unknownChange());
+      const message = `${error.message}; whether prompt "${name}" was changed there is not known: look before you try again`;
+      throw new PromptdError("unavailable", message, { cause: error.cause });
+    });
+  };
+  try {
+    const result = await work({ api, edit, done, send });
+    const revision = await finish();
+    return { ...result, revision };
+  } catch (thrown) {
+    // What was done is told in any case; where not even that works, it is told once the edit expires.
+    if (!finished) await finish().catch(() => {});
+    throw thrown;
+  }
+
+  async function finish(): Promise<number> {
+    finished = true;
+    try {
+      return await edit.finish(done, sent ? await sighting() : undefined);
+    } catch (cause) {
+      if (done.length === 0) throw cause;
+      const message = `Langfuse has changed prompt "${name}"; promptd's history will tell of it once its database can be reached`;
+      throw new PromptdError("unavailable", message, { cause });
+    }
+  }
+
+  /** So that promptd's own change is not told a second time. */
+  async function sighting(): Promise<Sighting | undefined> {
+    return api.entry(name).then(
+      (entry) => toSighting(name, entry),
+      () => undefined,
+    );
+  }
+}
+
+function unknownChange(): SourceChange {
+  const reason = "Langfuse was asked for a change, and did not say whether it was made";
+  return { kind: "source_changed", reason, versions: [], labels: [] };
+}
+
+/**
+ * A refusal as the caller may hear it: it may name prompts that the caller may not see.
+ * A Langfuse that lets promptd in may still not allow this, as a promptd that stands for one does.
+ */
+function told(error: PromptdError, { promptPatterns }: Caller): PromptdError {
+  const { status, told } = answerOf(error);
+  const disallowed = status === 403 && told !== undefined;
+  if (error.code !== "refused" && !disallowed) return error;
+  if (allowsPrompt(promptPatterns, "")) {
+    return disallowed ? new PromptdError("refused", told, { cause: error.cause }) : error;
+  }
+  const message = "Langfuse refuses it; a key that is limited to some prompts is not told why";
+  return new PromptdError("refused", message, { cause: error.cause });
+}
+
+export function moved({ from, to }: LabelChange): boolean {
+  return from !== to;
+}
+
+/** Sent as moves they undo the changes. */
+export function previousMoves(changes: readonly LabelChange[]): LabelMove[] {
+  return changes.map(({ label, from }) => ({ label, version: from }));
+}
+
+/**
+ * Whether the caller may move these labels now.
+ *
+ * @throws forbidden, refused for one that needs approval: what waits could not be moved by anybody
+ */
+export async function requireMovable({ edit }: Mutation, labels: readonly string[]): Promise<void> {
+  if (labels.length === 0) return;
+  const [label] = await edit.heedPolicies(labels);
+  if (label === undefined) return;
+  const message = `moving label "${label}" needs the approval of a second key, which promptd cannot keep for prompts that live in Langfuse`;
+  throw new PromptdError("refused", message);
+}
