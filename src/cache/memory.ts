@@ -11,8 +11,8 @@ const MOST_CHANGES = 10_000;
  */
 export class Memory implements MemoryCache {
   readonly #prompts: LRUCache<string, KeptPrompt>;
-  /** Keys of what is kept, by prompt. */
-  readonly #keys = new Map<string, Set<string>>();
+  /** Keys of what is kept, by prompt and by their texts. */
+  readonly #keys = new Map<string, Map<string, PromptKey>>();
   /** Revisions of last changes, by prompt. */
   readonly #changes: LRUCache<string, number>;
   /** The highest revision that was dropped from there. */
@@ -40,7 +40,7 @@ export class Memory implements MemoryCache {
   put(key: PromptKey, prompt: KeptPrompt): boolean {
     const text = keyText(key);
     if (prompt.asOf < (this.#changes.get(promptOf(text)) ?? this.#dropped)) return false;
-    this.#keep(text, prompt, approximateBytes(prompt));
+    this.#keep(key, text, prompt, approximateBytes(prompt));
     return true;
   }
 
@@ -50,29 +50,33 @@ export class Memory implements MemoryCache {
     if (kept === undefined || kept !== prompt) return;
     // The size of a value that is there already would not be looked at.
     this.#prompts.delete(text);
-    this.#keep(text, kept, approximateBytes(kept) + bytes);
+    this.#keep(key, text, kept, approximateBytes(kept) + bytes);
   }
 
-  #keep(text: string, prompt: KeptPrompt, size: number): void {
+  #keep(key: PromptKey, text: string, prompt: KeptPrompt, size: number): void {
     this.#prompts.set(text, prompt, { size });
     if (!this.#prompts.has(text)) return;
     const name = promptOf(text);
     const keys = this.#keys.get(name);
-    if (keys === undefined) this.#keys.set(name, new Set([text]));
-    else keys.add(text);
+    if (keys === undefined) this.#keys.set(name, new Map([[text, key]]));
+    else keys.set(text, key);
   }
 
   remove(key: PromptKey): void {
     this.#prompts.delete(keyText(key));
   }
 
-  forget(project: string, name: string, revision: number): void {
+  forget(project: string, name: string, revision: number): PromptKey[] {
     const prompt = `${project}\u0000${name}`;
     this.#changes.set(prompt, revision);
-    for (const key of [...(this.#keys.get(prompt) ?? [])]) {
-      const kept = this.#prompts.peek(key);
-      if (kept !== undefined && kept.asOf < revision) this.#prompts.delete(key);
+    const dropped: PromptKey[] = [];
+    for (const [text, key] of [...(this.#keys.get(prompt) ?? [])]) {
+      const kept = this.#prompts.peek(text);
+      if (kept === undefined || kept.asOf >= revision) continue;
+      this.#prompts.delete(text);
+      dropped.push(key);
     }
+    return dropped;
   }
 
   #unlist(key: string): void {

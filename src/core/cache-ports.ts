@@ -53,8 +53,12 @@ export interface MemoryCache {
   /** Counts what is kept beside a prompt for as long as the prompt is. */
   weigh(key: PromptKey, prompt: CachedPrompt, bytes: number): void;
   remove(key: PromptKey): void;
-  /** Drops what is kept of a prompt and was read before this revision. */
-  forget(project: string, name: string, revision: number): void;
+  /**
+   * Drops what is kept of a prompt and was read before this revision.
+   *
+   * @returns under which keys
+   */
+  forget(project: string, name: string, revision: number): PromptKey[];
   clear(): void;
 }
 

@@ -25,6 +25,9 @@ export const ALIVE_MS = 10_000;
 /** Between two reports at least. */
 const REPORT_PAUSE_MS = 100;
 
+/** A report waits so long: right after a change all replicas have callers to answer. */
+const REPORT_DELAY_MS = 20;
+
 /** Whoever waits for others looks again after pauses that grow from and up to these. */
 const SHORTEST_PAUSE_MS = 2;
 const LONGEST_PAUSE_MS = 250;
@@ -114,13 +117,14 @@ export class Replica {
 
   async #reportAll(): Promise<void> {
     this.#reporting = true;
-    // Who listens to the feed is told in turn; by now all are.
-    await Promise.resolve();
     while (this.#due) {
+      await pause(REPORT_DELAY_MS);
+      // Who has taken leave meanwhile must not come back.
+      if (!this.#due) break;
       this.#due = false;
       this.#report = this.#replicas.report(this.#id, this.#feed.applied).catch(this.#onFault);
       await this.#report;
-      await pause(REPORT_PAUSE_MS);
+      await pause(REPORT_PAUSE_MS - REPORT_DELAY_MS);
     }
     this.#reporting = false;
   }

@@ -71,8 +71,11 @@ export class Tiers {
     this.#parts = parts;
     parts.feed.subscribe({
       changed: ({ project, name, revision }) => {
-        parts.memory.forget(project, name, revision);
         this.#missing.clear();
+        // Whoever asks next finds it there, or on its way.
+        for (const key of parts.memory.forget(project, name, revision)) {
+          this.#flight(key, keyText(key)).catch(() => {});
+        }
       },
       lost: () => {
         parts.memory.clear();

@@ -7,7 +7,7 @@ import type { Tables } from "./schema.ts";
 export type StoredChange = Omit<Tables["changes"], "hash">;
 
 /** What the first change stands on. */
-const BEGINNING = "";
+export const BEGINNING = "";
 
 const PAGE = 1000;
 
@@ -23,15 +23,9 @@ export function changeHash(previous: string, change: StoredChange): string {
   return sha256(canonicalJson(typeof origin === "string" ? { ...chained, origin } : chained));
 }
 
-/** The hash that the next change stands on. Read under the write lock. */
-export async function headOfChanges(db: Connection): Promise<string> {
-  const row = await db
-    .selectFrom("changes")
-    .select("hash")
-    .orderBy("revision", "desc")
-    .limit(1)
-    .executeTakeFirst();
-  return row?.hash ?? BEGINNING;
+/** The hash that the next change stands on, null for the first. Read under the write lock. */
+export function headOfChanges(db: Connection) {
+  return db.selectFrom("changes").select("hash").orderBy("revision", "desc").limit(1);
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { ChangeFilter, Page } from "../core/ports.ts";
 import type { Change, ChangeKind } from "../core/prompt.ts";
-import { changeHash, headOfChanges, type StoredChange } from "./change-chain.ts";
+import { BEGINNING, changeHash, headOfChanges, type StoredChange } from "./change-chain.ts";
 import type { Connection } from "./database.ts";
 import type { PromptKey } from "./prompt-key.ts";
 
@@ -38,15 +38,15 @@ export async function appendChange(
   { project, name }: PromptKey,
   change: NewChange,
 ): Promise<number> {
-  const { revision } = await db
+  const { revision, head } = await db
     .updateTable("database")
     .set((set) => ({ revision: set("revision", "+", 1) }))
-    .returning("revision")
+    .returning(["revision", headOfChanges(db).as("head")])
     .executeTakeFirstOrThrow();
   const { kind, actor, origin = null, reason, createdAt, ...detail } = change;
   const who = { actor, origin, reason, created_at: createdAt };
   const row = { revision, project, name, kind, ...who, detail: JSON.stringify(detail) };
-  const hash = changeHash(await headOfChanges(db), row);
+  const hash = changeHash(head ?? BEGINNING, row);
   await db
     .insertInto("changes")
     .values({ ...row, hash })

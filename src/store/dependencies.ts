@@ -51,6 +51,7 @@ export async function requireNotIncluded(
 ): Promise<void> {
   const labels = new Set(removed.labels);
   const versions = new Set(removed.versions);
+  if (labels.size + versions.size === 0) return;
   const broken = (await inclusionsOf(db, prompt)).filter(
     ({ childLabel, childVersion }) =>
       (childLabel !== null && labels.has(childLabel)) ||
