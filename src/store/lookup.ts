@@ -1,7 +1,8 @@
+import { sql } from "kysely";
 import type { Pointer, PromptBody, PromptVersion, Selector } from "../core/prompt.ts";
 import type { Connection } from "./database.ts";
 import type { PromptKey } from "./prompt-key.ts";
-import { tagsOf } from "./tags.ts";
+import type { Tables } from "./schema.ts";
 
 /** Where the selector leads, undefined where it leads nowhere. */
 export async function findPointer(
@@ -13,25 +14,55 @@ export async function findPointer(
   return row && pointer(row);
 }
 
-/** As `findPointer`, with all that is known. Its statements belong into one snapshot. */
+/** What `loadVersion` reads: the version, and beside it a row for each of its labels and tags. */
+type LoadedRow =
+  | ({ kind: "version"; text: string; place: number } & PointerRow &
+      Pick<Tables["versions"], "commit_message" | "author" | "created_at">)
+  | { kind: "label" | "tag"; text: string; place: number };
+
+/**
+ * As `findPointer`, with all that is known. One statement, because callers wait
+ * for what nobody has cached.
+ */
 export async function loadVersion(
   db: Connection,
   prompt: PromptKey,
   selector: Selector,
 ): Promise<PromptVersion | undefined> {
-  const row = await selected(db, prompt, selector)
-    .select(["v.body", "v.commit_message", "v.author", "v.created_at"])
-    .executeTakeFirst();
+  const { project, name } = prompt;
+  const chosen = selected(db, prompt, selector);
+  const { rows } = await sql<LoadedRow>`
+    with chosen as ${chosen.select(["v.body", "v.commit_message", "v.author", "v.created_at"])}
+    select 'version' as kind, body as text, 0 as place, name, type, revision, updated_at, number,
+      content_hash, commit_message, author, created_at
+    from chosen
+    union all
+    select 'label', label, place, null, null, null, null, null, null, null, null, null
+    from labels
+    where project = ${project} and name = ${name} and version = (select number from chosen)
+    union all
+    select 'tag', tag, position, null, null, null, null, null, null, null, null, null
+    from tags
+    where project = ${project} and name = ${name}`.execute(db);
+  const row = rows.find((each) => each.kind === "version");
   if (row === undefined) return undefined;
   return {
     ...pointer(row),
-    body: parseStoredBody(row.body),
-    labels: await labelsOfVersion(db, prompt, row.number),
-    tags: await tagsOf(db, prompt),
+    body: parseStoredBody(row.text),
+    labels: textsOf(rows, "label"),
+    tags: textsOf(rows, "tag"),
     commitMessage: row.commit_message,
     author: row.author,
     createdAt: new Date(row.created_at),
   };
+}
+
+/** In their order; what came together, by name. */
+function textsOf(rows: readonly LoadedRow[], kind: "label" | "tag"): string[] {
+  return rows
+    .filter((row) => row.kind === kind)
+    .sort((a, b) => a.place - b.place || (a.text < b.text ? -1 : 1))
+    .map(({ text }) => text);
 }
 
 /** What composition needs of a version. */
@@ -40,19 +71,6 @@ export async function loadBody(db: Connection, prompt: PromptKey, selector: Sele
   if (row === undefined) return undefined;
   const { name, number: version, content_hash: contentHash } = row;
   return { name, version, contentHash, body: parseStoredBody(row.body) };
-}
-
-async function labelsOfVersion(db: Connection, { project, name }: PromptKey, version: number) {
-  const rows = await db
-    .selectFrom("labels")
-    .select("label")
-    .where("project", "=", project)
-    .where("name", "=", name)
-    .where("version", "=", version)
-    .orderBy("place")
-    .orderBy("label")
-    .execute();
-  return rows.map((row) => row.label);
 }
 
 function selected(db: Connection, { project, name }: PromptKey, selector: Selector) {

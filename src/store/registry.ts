@@ -26,6 +26,7 @@ import { findPointer, loadVersion } from "./lookup.ts";
 import type { Mutation } from "./mutation.ts";
 import { notFound } from "./not-found.ts";
 import { findPendingChange, listPendingChanges } from "./pending-changes.ts";
+import type { PromptKey } from "./prompt-key.ts";
 
 /** Prompts, their history and the policy of their labels in promptd's own database. */
 export class Registry implements PromptSource, ChangeLog, PolicyStore {
@@ -53,27 +54,16 @@ export class Registry implements PromptSource, ChangeLog, PolicyStore {
 
   async find(caller: Caller, name: string, selector: Selector): Promise<Pointer> {
     const prompt = { project: caller.project, name };
-    const found = await this.#database.query(caller.signal, (db) =>
-      findPointer(db, prompt, selector),
-    );
-    // What is there instead belongs to the moment in which it was not there.
-    return (
-      found ??
-      this.#database.snapshot(caller.signal, async (db) => {
-        const pointer = await findPointer(db, prompt, selector);
-        if (pointer === undefined) throw await notFound(db, prompt, selector);
-        return pointer;
-      })
-    );
+    const read = (db: Connection) => findPointer(db, prompt, selector);
+    const found = await this.#database.query(caller.signal, read);
+    return found ?? this.#orNotFound(caller, prompt, selector, read);
   }
 
-  load(caller: Caller, name: string, selector: Selector): Promise<PromptVersion> {
+  async load(caller: Caller, name: string, selector: Selector): Promise<PromptVersion> {
     const prompt = { project: caller.project, name };
-    return this.#database.snapshot(caller.signal, async (db) => {
-      const version = await loadVersion(db, prompt, selector);
-      if (version === undefined) throw await notFound(db, prompt, selector);
-      return version;
-    });
+    const read = (db: Connection) => loadVersion(db, prompt, selector);
+    const found = await this.#database.query(caller.signal, read);
+    return found ?? this.#orNotFound(caller, prompt, selector, read);
   }
 
   listPrompts(
@@ -155,6 +145,20 @@ export class Registry implements PromptSource, ChangeLog, PolicyStore {
 
   rejectPendingChange(caller: Caller, id: string, reason: string) {
     return this.#decide(caller, id, (mutation, change) => reject(mutation, change, reason));
+  }
+
+  /** What is there instead belongs to the moment in which it was not there. @throws not_found */
+  #orNotFound<Found>(
+    caller: Caller,
+    prompt: PromptKey,
+    selector: Selector,
+    read: (db: Connection) => Promise<Found | undefined>,
+  ): Promise<Found> {
+    return this.#database.snapshot(caller.signal, async (db) => {
+      const found = await read(db);
+      if (found === undefined) throw await notFound(db, prompt, selector);
+      return found;
+    });
   }
 
   #decide(
