@@ -245,6 +245,22 @@ describe("the source", () => {
     expect(await text()).toEqual(["new", "source", false]);
   });
 
+  it("tells who asks after a change nothing that was read before, however many came in", async () => {
+    const answers: ((version: PromptVersion) => void)[] = [];
+    answer = () => new Promise((resolve) => answers.push(resolve));
+    const early = text();
+    for (const revision of [6, 7, 8]) {
+      await settled();
+      change(revision);
+      answers.at(-1)?.(version(`before ${revision}`));
+    }
+    const late = text();
+    await settled();
+    for (const resolve of answers) resolve(version("after 8"));
+    await early;
+    expect((await late)[0]).toBe("after 8");
+  });
+
   it("goes on for the others when one gives up", async () => {
     let answerLate = (_: PromptVersion) => {};
     answer = () =>

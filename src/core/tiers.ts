@@ -62,7 +62,8 @@ const ACTOR = "promptd";
  */
 export class Tiers {
   readonly #parts: TiersParts;
-  readonly #flights = new Map<string, Promise<Found>>();
+  /** Reads under way, by prompt and by what is asked of it. */
+  readonly #flights = new Map<string, Map<string, Promise<Found>>>();
   readonly #missing = new Map<string, { error: PromptdError; until: number }>();
   /** How often all that was kept was lost: what was read before is not kept after. */
   #losses = 0;
@@ -72,7 +73,9 @@ export class Tiers {
     parts.feed.subscribe({
       changed: ({ project, name, revision }) => {
         this.#missing.clear();
-        // Whoever asks next finds it there, or on its way.
+        // Whoever asks from now on must not be told what was read before.
+        this.#flights.delete(promptText(project, name));
+        // It finds it there, or on its way.
         for (const key of parts.memory.forget(project, name, revision)) {
           this.#flight(key, keyText(key)).catch(() => {});
         }
@@ -80,6 +83,7 @@ export class Tiers {
       lost: () => {
         parts.memory.clear();
         this.#missing.clear();
+        this.#flights.clear();
         this.#losses++;
       },
     });
@@ -106,10 +110,16 @@ export class Tiers {
   }
 
   #flight(key: PromptKey, id: string): Promise<Found> {
-    const flying = this.#flights.get(id);
+    const prompt = promptText(key.project, key.name);
+    const flights = this.#flights.get(prompt) ?? new Map<string, Promise<Found>>();
+    const flying = flights.get(id);
     if (flying !== undefined) return flying;
-    const flight = this.#read(key, id).finally(() => this.#flights.delete(id));
-    this.#flights.set(id, flight);
+    const flight = this.#read(key, id).finally(() => {
+      flights.delete(id);
+      if (flights.size === 0 && this.#flights.get(prompt) === flights) this.#flights.delete(prompt);
+    });
+    flights.set(id, flight);
+    this.#flights.set(prompt, flights);
     return flight;
   }
 
@@ -123,9 +133,11 @@ export class Tiers {
         // A change that came in meanwhile may have made it.
         const stands = feed.applied === asOf && losses === this.#losses;
         if (!stands && attempt < ATTEMPTS) continue;
-        if (stands) this.#rememberMissing(id, read);
-        lastKnownGood.remove(key);
-        await shared?.remove(key);
+        if (stands) {
+          this.#rememberMissing(id, read);
+          lastKnownGood.remove(key);
+          await shared?.remove(key);
+        }
         throw read;
       }
       if ("prompt" in read) return read;
@@ -136,8 +148,8 @@ export class Tiers {
       const ahead = revision > feed.applied;
       // A change came in while the source was asked; it may not be in the answer.
       const overtaken = ahead || losses !== this.#losses || !memory.put(key, kept);
+      if (!overtaken) lastKnownGood.put(key, kept);
       if (!overtaken || attempt === ATTEMPTS) {
-        lastKnownGood.put(key, kept);
         return { prompt: kept, tier: read.tier, stale: feed.silent };
       }
     }
@@ -218,7 +230,7 @@ export class Tiers {
   #refresh(key: PromptKey, kept: KeptPrompt): void {
     const { memory, now } = this.#parts;
     const id = keyText(key);
-    if (this.#flights.has(id)) return;
+    if (this.#flights.get(promptText(key.project, key.name))?.has(id)) return;
     this.#flight(key, id).catch((thrown: unknown) => {
       if (PromptdError.from(thrown).code === "not_found") {
         memory.remove(key);
@@ -233,6 +245,10 @@ export class Tiers {
   #jittered(ms: number): number {
     return ms * (0.9 + 0.2 * this.#parts.random());
   }
+}
+
+function promptText(project: string, name: string): string {
+  return `${project}\u0000${name}`;
 }
 
 /** Keeps label `3` apart from version 3, and projects apart. */
