@@ -14,6 +14,7 @@ import {
   UNOBSERVED,
 } from "./cache-ports.ts";
 import { isUnreachable, PromptdError, throwIfAborted } from "./errors.ts";
+import { Flights } from "./flights.ts";
 import type { PromptSource } from "./ports.ts";
 import type { Read, SharedTier } from "./shared-tier.ts";
 
@@ -62,8 +63,7 @@ const ACTOR = "promptd";
  */
 export class Tiers {
   readonly #parts: TiersParts;
-  /** Reads under way, by prompt and by what is asked of it. */
-  readonly #flights = new Map<string, Map<string, Promise<Found>>>();
+  readonly #flights = new Flights<Found>();
   readonly #missing = new Map<string, { error: PromptdError; until: number }>();
   /** How often all that was kept was lost: what was read before is not kept after. */
   #losses = 0;
@@ -73,9 +73,8 @@ export class Tiers {
     parts.feed.subscribe({
       changed: ({ project, name, revision }) => {
         this.#missing.clear();
-        // Whoever asks from now on must not be told what was read before.
-        this.#flights.delete(promptText(project, name));
-        // It finds it there, or on its way.
+        this.#flights.changed({ project, name });
+        // Whoever asks next finds it there, or on its way.
         for (const key of parts.memory.forget(project, name, revision)) {
           this.#flight(key, keyText(key)).catch(() => {});
         }
@@ -110,17 +109,7 @@ export class Tiers {
   }
 
   #flight(key: PromptKey, id: string): Promise<Found> {
-    const prompt = promptText(key.project, key.name);
-    const flights = this.#flights.get(prompt) ?? new Map<string, Promise<Found>>();
-    const flying = flights.get(id);
-    if (flying !== undefined) return flying;
-    const flight = this.#read(key, id).finally(() => {
-      flights.delete(id);
-      if (flights.size === 0 && this.#flights.get(prompt) === flights) this.#flights.delete(prompt);
-    });
-    flights.set(id, flight);
-    this.#flights.set(prompt, flights);
-    return flight;
+    return this.#flights.share(key, () => this.#read(key, id));
   }
 
   async #read(key: PromptKey, id: string): Promise<Found> {
@@ -230,7 +219,7 @@ export class Tiers {
   #refresh(key: PromptKey, kept: KeptPrompt): void {
     const { memory, now } = this.#parts;
     const id = keyText(key);
-    if (this.#flights.get(promptText(key.project, key.name))?.has(id)) return;
+    if (this.#flights.has(key)) return;
     this.#flight(key, id).catch((thrown: unknown) => {
       if (PromptdError.from(thrown).code === "not_found") {
         memory.remove(key);
@@ -245,10 +234,6 @@ export class Tiers {
   #jittered(ms: number): number {
     return ms * (0.9 + 0.2 * this.#parts.random());
   }
-}
-
-function promptText(project: string, name: string): string {
-  return `${project}\u0000${name}`;
 }
 
 /** Keeps label `3` apart from version 3, and projects apart. */
