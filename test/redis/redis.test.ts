@@ -2,7 +2,7 @@ import { setTimeout } from "node:timers/promises";
 import { Redis } from "ioredis";
 import { expect, it, onTestFinished } from "vitest";
 import type { ChainedChange, PromptKey, SharedPrompt } from "../../src/core/cache-ports.ts";
-import { canonicalBody, contentHash } from "../../src/core/content-hash.ts";
+import { canonicalBody, contentHash, sha256 } from "../../src/core/content-hash.ts";
 import type { PromptBody } from "../../src/core/prompt.ts";
 import { describeOnRedis, openProcess } from "./redis.ts";
 
@@ -111,6 +111,61 @@ describeOnRedis("prompts in Redis", (server) => {
     expect(await prompts.look(KEY, NOWHERE, 0, "me")).toBe("apart");
     await raw.del(content);
     expect(await prompts.look(KEY, NOWHERE, 0, "me")).toBe("claimed");
+  });
+
+  it.each<[what: string, entry: (readAt: string, hash: string, json: string) => string]>([
+    ["no entry", () => "x"],
+    ["no JSON", (readAt, hash) => `${readAt} ${hash} {`],
+    ["null", (readAt, hash) => `${readAt} ${hash} null`],
+    ["an empty object", (readAt, hash) => `${readAt} ${hash} {}`],
+    ["of another prompt", (...of) => of.join(" ").replace(/"name":"[^"]*"/, '"name":"other"')],
+    ["of another version", (...of) => of.join(" ").replace('"version":1', '"version":7')],
+    ["a version that is none", (...of) => of.join(" ").replace('"version":1', '"version":true')],
+    ["read at no time", (_, ...of) => ["9".repeat(400), ...of].join(" ")],
+    ["made at no time", (...of) => of.join(" ").replace('"createdAt":1', '"createdAt":9e15')],
+  ])("are not taken where their entry was made by somebody else: %s", async (_, tampered) => {
+    const { prompts, circuit } = await openProcess(server().url);
+    const key = { ...KEY, selector: { version: 1 } };
+    await prompts.put(key, prompt("one"), NOWHERE);
+    const raw = await rawRedis(server().url);
+    const [hash = ""] = await raw.keys("promptd:*:prompt:*");
+    const [, ...entry] = /^(\d+) (\w+) (.*)$/.exec((await raw.hget(hash, "v1")) ?? "") ?? [];
+    await raw.hset(hash, "v1", tampered(...(entry as [string, string, string])));
+    for (let look = 0; look < 5; look++) {
+      expect(["apart", "claimed", "busy"]).toContain(await prompts.look(key, NOWHERE, 0, "me"));
+    }
+    expect(circuit.closed).toBe(true);
+    await prompts.put(key, prompt("one"), NOWHERE);
+    expect(await prompts.look(key, NOWHERE, 0, undefined)).toEqual(prompt("one"));
+  });
+
+  it("tell the hash that their body has, whatever else stands there", async () => {
+    const { prompts } = await openProcess(server().url);
+    await prompts.put(KEY, prompt("one"), NOWHERE);
+    const raw = await rawRedis(server().url);
+    const [hash = ""] = await raw.keys("promptd:*:prompt:*");
+    const entry = (await raw.hget(hash, "lproduction")) ?? "";
+    await raw.hset(hash, "lproduction", entry.replace("{", '{"contentHash":true,"type":"chat",'));
+    expect(await prompts.look(KEY, NOWHERE, 0, undefined)).toEqual(prompt("one"));
+  });
+
+  it.each<[string, unknown]>([
+    ["null", null],
+    ["of no type", { format: "mustache", config: {}, template: "x" }],
+    ["of items that are none", { type: "chat", format: "mustache", config: {}, template: [null] }],
+    ["of another format", { type: "text", format: "x", config: {}, template: "x" }],
+    ["without a config", { type: "text", format: "mustache", template: "x" }],
+  ])("are not taken with a body that nobody could have put there: %s", async (_, body) => {
+    const { prompts } = await openProcess(server().url);
+    await prompts.put(KEY, prompt("one"), NOWHERE);
+    const raw = await rawRedis(server().url);
+    const [hash = ""] = await raw.keys("promptd:*:prompt:*");
+    const entry = (await raw.hget(hash, "lproduction")) ?? "";
+    const text = JSON.stringify(body);
+    const [content = ""] = await raw.keys("promptd:*:content:*");
+    await raw.set(content.replace(/[0-9a-f]+$/, sha256(text)), text);
+    await raw.hset(hash, "lproduction", entry.replace(/ [0-9a-f]{64} /, ` ${sha256(text)} `));
+    expect(await prompts.look(KEY, NOWHERE, 0, "me")).toBe("apart");
   });
 
   it("all expire", async () => {
