@@ -255,6 +255,22 @@ describeOnRedis("the stream of changes", (server) => {
     expect(await one.prompts.look(KEY, at(change(9)), 0, undefined)).toBe("apart");
   });
 
+  it.each(["", "{", "null", "[]", '{"revision":1}', "a key that is no text"])(
+    "tells of no change that is none: %j",
+    async (text) => {
+      const { stream } = await openProcess(server().url);
+      await stream.append(undefined, [change(1)]);
+      const raw = await rawRedis(server().url);
+      const [key = ""] = await raw.keys("promptd:*:changes");
+      const none = JSON.stringify({ ...change(2).change, kind: "key_revoked", name: true });
+      const entry = text.startsWith("a key") ? none : text;
+      await raw.xadd(key, "2-0", "hash", "h", "previous", "hash 1", "change", entry);
+      await expect(stream.next(1)).rejects.toMatchObject({ code: "unavailable" });
+      await expect(stream.from(1, 10)).rejects.toMatchObject({ code: "unavailable" });
+      expect(await stream.newest()).toEqual({ revision: 2, hash: "h" });
+    },
+  );
+
   it("begins anew where Redis has lost everything", async () => {
     const { stream, states } = await openProcess(server().url);
     await stream.append(undefined, [change(1)]);
