@@ -159,11 +159,12 @@ export async function openBacking(
     },
 
     async close(): Promise<void> {
+      // First, for the database may hang.
+      lastKnownGood.close();
       await replica.close();
       await langfuse?.close();
       feed.close();
       redis?.close();
-      lastKnownGood.close();
       await database.close();
     },
   };
