@@ -150,12 +150,13 @@ export async function openBacking(
 
     /** Each by name: `ok`, or what is wrong. */
     async states(): Promise<Record<string, "ok" | string>> {
-      const database = await stateOf(() => circuit.run(reach));
-      return {
-        database,
-        ...(redis && { redis: await stateOf(() => redis.reach()) }),
-        ...(langfuse && { langfuse: await langfuse.state(STATE_TIMEOUT_MS) }),
+      const states = {
+        database: stateOf(() => circuit.run(reach)),
+        ...(redis && { redis: stateOf(() => redis.reach()) }),
+        ...(langfuse && { langfuse: langfuse.state(STATE_TIMEOUT_MS) }),
       };
+      const found = Object.entries(states).map(async ([name, state]) => [name, await state]);
+      return Object.fromEntries(await Promise.all(found));
     },
 
     async close(): Promise<void> {
