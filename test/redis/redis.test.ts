@@ -293,6 +293,27 @@ describeOnRedis("a Redis", (server) => {
     await openProcess(`${server().url}/1`, "two");
   });
 
+  it("says so where another database's is found later", async () => {
+    await server().crash();
+    const late = await openProcess(server().url, "two");
+    await server().restart();
+    await openProcess(server().url, "one");
+    await expect.poll(() => late.reach().catch(({ code }) => code)).toBe("refused");
+  });
+
+  it("that refuses to be written is told of once, and why", async () => {
+    const { prompts, reach, stream, states } = await openProcess(server().url);
+    await reach();
+    const raw = await rawRedis(server().url);
+    await raw.config("SET", "maxmemory", "1");
+    await expect(stream.append(undefined, [change(1)])).rejects.toMatchObject({
+      code: "unavailable",
+      message: "Redis refuses to work (OOM)",
+    });
+    expect(await prompts.look(KEY, NOWHERE, 0, "me")).toBe("apart");
+    expect(states).toEqual(["refuses"]);
+  });
+
   it("may be away when it is opened", async () => {
     await server().crash();
     const { stream, states } = await openProcess(server().url);
