@@ -21,6 +21,7 @@ import { Tiers } from "./core/tiers.ts";
 import { langfuseOf, langfuseSource } from "./langfuse-source.ts";
 import { seed } from "./seed.ts";
 import type { Settings } from "./settings.ts";
+import { isUnreadable } from "./sources/langfuse/faults.ts";
 import { changeTail, databaseId } from "./store/change-tail.ts";
 import type { Database } from "./store/database.ts";
 import { Keys } from "./store/keys.ts";
@@ -35,7 +36,7 @@ const DATABASE_CIRCUIT = { timeoutMs: 2000, retries: 1 };
 const REDIS_CIRCUIT = { timeoutMs: 250, retries: 0 };
 
 /** It is on the other side of a network, and tries again by itself. */
-const LANGFUSE_CIRCUIT = { timeoutMs: 3000, retries: 1 };
+const LANGFUSE_CIRCUIT = { timeoutMs: 3000, retries: 1, isOfOneCall: isUnreadable };
 
 /** A change made in another process is heard of within this time. */
 const POLL_MS = 250;
