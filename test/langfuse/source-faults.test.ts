@@ -118,6 +118,14 @@ describe("a read of a Langfuse", () => {
     expect((await get(2)).prompt?.version).toBe(2);
   });
 
+  it("that numbers a version beyond what an answer can hold is UNAVAILABLE", async () => {
+    upstream.answer = answering(200, JSON.stringify({ ...VERSION, version: 2 ** 32 }));
+    await expect(service.prompts.getPrompt({ name: "p" })).rejects.toMatchObject({
+      code: Code.Unavailable,
+      message: expect.stringContaining("what promptd cannot read"),
+    });
+  });
+
   it("that does not answer ends in time", async () => {
     upstream.answer = () => {};
     await expect(get(7)).rejects.toMatchObject({

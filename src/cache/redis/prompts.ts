@@ -26,7 +26,10 @@ const time = z
 /** What stands beside a body. Others may write to a Redis too, so nothing of it is taken unseen. */
 const metadata = z.object({
   name: z.string(),
-  version: z.int().min(1),
+  version: z
+    .int()
+    .min(1)
+    .max(2 ** 32 - 1),
   revision: z.int().min(0),
   labels: z.array(z.string()).readonly(),
   tags: z.array(z.string()).readonly(),
