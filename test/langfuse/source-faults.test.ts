@@ -106,6 +106,26 @@ describe("a read of a Langfuse", () => {
     expect(service.log.join("")).not.toContain("sk-lf-up");
   });
 
+  it("of a prompt that cannot be read does not keep others from being read", async () => {
+    const one = healthy();
+    upstream.answer = (request, response) => {
+      if (!request.url?.includes("version=7")) return one(request, response);
+      response.end(JSON.stringify({ ...VERSION, version: 7, prompt: null }));
+    };
+    for (let asked = 0; asked < 5; asked++) {
+      await expect(get(7)).rejects.toMatchObject({ code: Code.Unavailable });
+    }
+    expect((await get(2)).prompt?.version).toBe(2);
+  });
+
+  it("that numbers a version beyond what an answer can hold is UNAVAILABLE", async () => {
+    upstream.answer = answering(200, JSON.stringify({ ...VERSION, version: 2 ** 32 }));
+    await expect(service.prompts.getPrompt({ name: "p" })).rejects.toMatchObject({
+      code: Code.Unavailable,
+      message: expect.stringContaining("what promptd cannot read"),
+    });
+  });
+
   it("that does not answer ends in time", async () => {
     upstream.answer = () => {};
     await expect(get(7)).rejects.toMatchObject({

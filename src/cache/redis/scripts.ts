@@ -61,7 +61,7 @@ export const SCRIPTS = {
     local found = redis.call('hget', KEYS[3], ARGV[4])
     if found then
       local readAt, content = string.match(found, '^(%d+) (%x+) ')
-      if tonumber(readAt) > tonumber(ARGV[5]) then
+      if readAt and tonumber(readAt) > tonumber(ARGV[5]) then
         local body = redis.call('get', ARGV[6] .. content)
         if body then return {'found', found, body} end
       end

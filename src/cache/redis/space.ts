@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { Redis, type RedisOptions } from "ioredis";
+import { Redis, type RedisOptions, ReplyError } from "ioredis";
 import type { Circuit } from "../../core/cache-ports.ts";
 import { PromptdError } from "../../core/errors.ts";
 import { SCRIPTS } from "./scripts.ts";
@@ -11,6 +11,9 @@ const DEAD_MS = 2000;
 
 /** Between attempts to connect: short, so that all is well soon after Redis is. */
 const RECONNECT_MS = { first: 50, most: 500 };
+
+/** It is told once in so long that Redis refuses what it is asked. */
+const REFUSALS_MS = 60_000;
 
 const PREFIX = "promptd:";
 
@@ -24,8 +27,8 @@ export interface SpaceOptions {
   circuit: Circuit;
   /** A fresh name of an epoch. */
   newId: () => string;
-  /** Told when Redis goes away and comes back. */
-  onState: (state: "reached" | "gone", cause?: unknown) => void;
+  /** Told when Redis goes away and comes back, and, once a minute, that it refuses what it is asked. */
+  onState: (state: "reached" | "gone" | "refuses", cause?: unknown) => void;
 }
 
 /**
@@ -42,6 +45,7 @@ export class RedisSpace {
   #databaseId: string | undefined;
   #epoch: string | undefined;
   #gone = false;
+  #refusedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: SpaceOptions) {
     this.#options = options;
@@ -143,7 +147,7 @@ export class RedisSpace {
       try {
         return await work(this.#redis);
       } catch (cause) {
-        throw unreachable(cause);
+        throw cause instanceof ReplyError ? this.#refusal(cause as Error) : unreachable(cause);
       }
     });
   }
@@ -162,6 +166,16 @@ export class RedisSpace {
       const command = commands[`${commandOf(script)}Buffer`];
       return command?.call(redis, keys.length, ...keys, ...args) as Promise<Reply>;
     });
+  }
+
+  /** It is full, a replica that cannot be written, or does not let this user run scripts. */
+  #refusal(cause: Error): PromptdError {
+    if (performance.now() - this.#refusedAt > REFUSALS_MS) {
+      this.#refusedAt = performance.now();
+      this.#options.onState("refuses", cause);
+    }
+    const [code] = /^[A-Z]+/.exec(cause.message) ?? ["ERR"];
+    return new PromptdError("unavailable", `Redis refuses to work (${code})`, { cause });
   }
 
   /** Who comes back may have lost everything. */
