@@ -103,7 +103,7 @@ export async function openBacking(
         position: () => feed.position,
         freshMs: settings.redisFresh,
         now: Date.now,
-        newId,
+        claim: newId(),
       }),
     lastKnownGood,
     fallback,

@@ -24,8 +24,11 @@ export interface SharedTierParts {
   freshMs: number;
   /** Milliseconds since 1970. */
   now: () => number;
-  /** A fresh text for each claim. */
-  newId: () => string;
+  /**
+   * Whose claims are this process's. It asks for one thing once at a time, so a claim of
+   * its own that is in its way was made for a look of which it never heard.
+   */
+  claim: string;
 }
 
 /** An answer of what is shared, or of the source. */
@@ -50,10 +53,9 @@ export class SharedTier {
    * @throws what the source throws
    */
   async read(key: PromptKey, newerThan: number, load: () => Promise<PromptVersion>): Promise<Read> {
-    const { cache, position, freshMs, now, newId } = this.#parts;
-    const claim = newId();
+    const { cache, position, freshMs, now, claim } = this.#parts;
     const since = Math.max(newerThan, now() - freshMs);
-    const { look, at } = await this.#look(key, since, claim);
+    const { look, at } = await this.#look(key, since);
     if (isPrompt(look)) return { ...look, asOf: at.revision, tier: "redis" };
     const release = () => (look === "claimed" ? cache.release(key, claim) : undefined);
     const stood = position();
@@ -81,8 +83,8 @@ export class SharedTier {
     return this.#parts.cache.remove(key);
   }
 
-  async #look(key: PromptKey, since: number, claim: string) {
-    const { cache, position } = this.#parts;
+  async #look(key: PromptKey, since: number) {
+    const { cache, position, claim } = this.#parts;
     let pause = LOOKS_MS.first;
     for (let waited = 0; ; waited += pause) {
       const at = position();

@@ -67,8 +67,10 @@ export const SCRIPTS = {
       end
     end
     if ARGV[7] == '' then return {'apart'} end
-    if redis.call('set', KEYS[4], ARGV[7], 'nx', 'px', ARGV[8]) then return {'claimed'} end
-    return {'busy'}`,
+    local holder = redis.call('get', KEYS[4])
+    if holder and holder ~= ARGV[7] then return {'busy'} end
+    redis.call('set', KEYS[4], ARGV[7], 'px', ARGV[8])
+    return {'claimed'}`,
 
   /**
    * KEYS: epoch, stream, prompt, content.
