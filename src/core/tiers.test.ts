@@ -317,6 +317,23 @@ describe("while the source cannot be reached", () => {
     expect(asked).toBe(3);
   });
 
+  it("what was last known answers who would wait long, and the read goes on behind", async () => {
+    lastKnown.set(keyText(KEY), { version: version("known"), asOf: 1, readAt: 2 });
+    let end = (_: PromptVersion) => {};
+    answer = () =>
+      new Promise((resolve) => {
+        end = resolve;
+      });
+    const found = await Promise.all([tiers.find(KEY, undefined), tiers.find(KEY, undefined)]);
+    for (const { prompt, tier, stale } of found) {
+      expect([prompt.version.contentHash, tier, stale]).toEqual(["known", "fallback", true]);
+    }
+    end(version("one"));
+    await expect.poll(() => tiers.peek(KEY)?.prompt.version.contentHash).toBe("one");
+    expect(tiers.peek(KEY)).toMatchObject({ tier: "memory", stale: false });
+    expect(asked).toBe(1);
+  });
+
   it("nothing stands in for what memory has", async () => {
     await find();
     const prompt = { version: version("older"), asOf: 0, readAt: 0 };

@@ -50,6 +50,9 @@ const MOST_MISSING = 10_000;
 /** A source that was not reached is tried again after this time, give or take a tenth. */
 const RETRY_MS = 500;
 
+/** A read that takes longer goes on behind, for a caller who can be given something else. */
+const PATIENCE_MS = 1000;
+
 /** Reads that were overtaken by a change are done again, so often. */
 const ATTEMPTS = 3;
 
@@ -66,6 +69,8 @@ export class Tiers {
   readonly #missing = new Map<string, { error: PromptdError; until: number }>();
   /** How often all that was kept was lost: what was read before is not kept after. */
   #losses = 0;
+  /** Until then nobody waits for a source that has let another wait; milliseconds since 1970. */
+  #impatientUntil = 0;
 
   constructor(parts: TiersParts) {
     this.#parts = parts;
@@ -99,7 +104,21 @@ export class Tiers {
     const id = keyText(key);
     const missing = this.#missing.get(id);
     if (missing !== undefined && missing.until > this.#parts.now()) throw missing.error;
-    return untilAborted(this.#flight(key, id), signal);
+    return untilAborted(this.#patiently(key, this.#flight(key, id)), signal);
+  }
+
+  async #patiently(key: PromptKey, flight: Promise<Found>): Promise<Found> {
+    const { now } = this.#parts;
+    const patienceMs = now() < this.#impatientUntil ? 0 : PATIENCE_MS;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<undefined>((resolve) => {
+      timer = setTimeout(() => resolve(undefined), patienceMs);
+    });
+    const found = await Promise.race([flight, late]).finally(() => clearTimeout(timer));
+    if (found !== undefined) return found;
+    // Who includes others would else wait for each of them.
+    if (patienceMs > 0) this.#impatientUntil = now() + RETRY_MS;
+    return (await this.#standIn(key)) ?? this.peek(key) ?? flight;
   }
 
   #flight(key: PromptKey, id: string): Promise<Found> {
@@ -185,7 +204,7 @@ export class Tiers {
     const { memory, shared, feed, lastKnownGood, now } = this.#parts;
     if (memory.get(key) !== undefined) return undefined;
     const prompt = (await shared?.any(key)) ?? lastKnownGood.get(key) ?? this.#fallbackPrompt(key);
-    if (prompt === undefined) return undefined;
+    if (prompt === undefined || memory.get(key) !== undefined) return undefined;
     const kept: KeptPrompt = {
       version: prompt.version,
       // Of earlier changes it may lack some, which it admits by being stale.
