@@ -33,8 +33,9 @@ export const SCRIPTS = {
   newest: `${EPOCH}${END}
     return {'ok', revision, hash}`,
 
-  /** KEYS: epoch; ARGV: epoch, the next one. */
+  /** What is shared of prompts expires by itself. KEYS: epoch, stream; ARGV: epoch, the next one. */
   renew: `${EPOCH}
+    redis.call('unlink', KEYS[2])
     redis.call('set', KEYS[1], ARGV[2])
     return {'ok'}`,
 
