@@ -104,6 +104,7 @@ export async function openBacking(
         freshMs: settings.redisFresh,
         now: Date.now,
         claim: newId(),
+        observer: metrics,
       }),
     lastKnownGood,
     fallback,

@@ -1,12 +1,15 @@
 /** The tier that processes share, between their memories and the source. */
 
-import type {
-  CachedPrompt,
-  Position,
-  PromptKey,
-  SharedCache,
-  SharedLook,
-  SharedPrompt,
+import {
+  type CachedPrompt,
+  type LookOutcome,
+  type Position,
+  type PromptKey,
+  type SharedCache,
+  type SharedLook,
+  type SharedPrompt,
+  type TierObserver,
+  UNOBSERVED,
 } from "./cache-ports.ts";
 import type { PromptVersion } from "./prompt.ts";
 
@@ -29,6 +32,7 @@ export interface SharedTierParts {
    * its own that is in its way was made for a look of which it never heard.
    */
   claim: string;
+  observer?: Pick<TierObserver, "looked">;
 }
 
 /** An answer of what is shared, or of the source. */
@@ -53,9 +57,11 @@ export class SharedTier {
    * @throws what the source throws
    */
   async read(key: PromptKey, newerThan: number, load: () => Promise<PromptVersion>): Promise<Read> {
-    const { cache, position, freshMs, now, claim } = this.#parts;
+    const { cache, position, freshMs, now, claim, observer = UNOBSERVED } = this.#parts;
     const since = Math.max(newerThan, now() - freshMs);
+    const asked = performance.now();
     const { look, at } = await this.#look(key, since);
+    observer.looked(outcomeOf(look), (performance.now() - asked) / 1000);
     if (isPrompt(look)) return { ...look, asOf: at.revision, tier: "redis" };
     const release = () => (look === "claimed" ? cache.release(key, claim) : undefined);
     const stood = position();
@@ -94,6 +100,11 @@ export class SharedTier {
       pause = Math.min(1.5 * pause, LOOKS_MS.most);
     }
   }
+}
+
+function outcomeOf(look: SharedLook): LookOutcome {
+  if (isPrompt(look)) return "found";
+  return look === "apart" ? "apart" : "missing";
 }
 
 function isPrompt(look: SharedLook): look is SharedPrompt {

@@ -17,6 +17,8 @@ let tiers: Tiers;
 /** What the source answers, and how often it was asked. */
 let answer: (selector: Selector) => Promise<PromptVersion>;
 let asked: number;
+/** What an observer was told. */
+let observed: string[];
 /** What is kept on disk, by what asks for it. */
 let lastKnown: Map<string, CachedPrompt>;
 
@@ -25,6 +27,7 @@ beforeEach(() => {
   applied = 5;
   silent = false;
   asked = 0;
+  observed = [];
   lastKnown = new Map();
   answer = async () => version("one");
   const feed: ChangeFeed = {
@@ -65,6 +68,11 @@ beforeEach(() => {
     freshMs: 1000,
     now: () => now,
     random: () => 0.5,
+    observer: {
+      missed: () => observed.push("missed"),
+      read: (outcome) => observed.push(outcome),
+      notRefreshed: () => observed.push("not refreshed"),
+    },
   });
 });
 
@@ -140,6 +148,7 @@ describe("what is in memory", () => {
     expect(await text()).toEqual(["one", "memory", true]);
     await settled();
     expect(asked).toBe(2);
+    expect(observed).toEqual(["missed", "found", "failed", "not refreshed"]);
     now += 1000;
     answer = async () => version("two");
     expect(await text()).toEqual(["one", "memory", true]);

@@ -38,7 +38,7 @@ export interface TiersParts {
   now: () => number;
   /** From 0 to 1, for jitter. */
   random: () => number;
-  observer?: Pick<TierObserver, "read">;
+  observer?: Pick<TierObserver, "missed" | "read" | "notRefreshed">;
 }
 
 /** How long it is remembered that something does not exist. */
@@ -65,6 +65,7 @@ const ACTOR = "promptd";
  */
 export class Tiers {
   readonly #parts: TiersParts;
+  readonly #observer: NonNullable<TiersParts["observer"]>;
   readonly #flights = new Map<string, Promise<Found>>();
   readonly #missing = new Map<string, { error: PromptdError; until: number }>();
   /** How often all that was kept was lost: what was read before is not kept after. */
@@ -74,6 +75,7 @@ export class Tiers {
 
   constructor(parts: TiersParts) {
     this.#parts = parts;
+    this.#observer = parts.observer ?? UNOBSERVED;
     parts.feed.subscribe({
       changed: ({ project, name, revision }) => {
         parts.memory.forget(project, name, revision);
@@ -101,6 +103,7 @@ export class Tiers {
     throwIfAborted(signal);
     const known = this.peek(key);
     if (known !== undefined) return known;
+    this.#observer.missed();
     const id = keyText(key);
     const missing = this.#missing.get(id);
     if (missing !== undefined && missing.until > this.#parts.now()) throw missing.error;
@@ -161,7 +164,7 @@ export class Tiers {
 
   /** What is shared or the source's answer, or what stands in for it; not_found as a value. @throws what else it fails with */
   async #load(key: PromptKey): Promise<Read | Found | PromptdError> {
-    const { memory, shared, source, feed, now, observer = UNOBSERVED } = this.#parts;
+    const { memory, shared, source, feed, now } = this.#parts;
     const { project, name, selector } = key;
     const load = async () => {
       const asked = performance.now();
@@ -174,7 +177,7 @@ export class Tiers {
         if (PromptdError.from(thrown).code === "not_found") outcome = "not_found";
         throw thrown;
       } finally {
-        observer.read(outcome, (performance.now() - asked) / 1000);
+        this.#observer.read(outcome, (performance.now() - asked) / 1000);
       }
     };
     try {
@@ -240,6 +243,7 @@ export class Tiers {
         memory.remove(key);
         return;
       }
+      this.#observer.notRefreshed();
       kept.stale = true;
       kept.refreshAt = now() + this.#jittered(RETRY_MS);
     });
