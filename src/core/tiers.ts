@@ -50,8 +50,11 @@ const MOST_MISSING = 10_000;
 /** A source that was not reached is tried again after this time, give or take a tenth. */
 const RETRY_MS = 500;
 
-/** A read that takes longer goes on behind, for a caller who can be given something else. */
+/** A read that takes longer goes on behind, for callers who can be given something else. */
 const PATIENCE_MS = 1000;
+
+/** The same for a while after one took longer: who includes others would else wait so long for each of them. */
+const LITTLE_PATIENCE_MS = 100;
 
 /** Reads that were overtaken by a change are done again, so often. */
 const ATTEMPTS = 3;
@@ -67,10 +70,12 @@ export class Tiers {
   readonly #parts: TiersParts;
   readonly #observer: NonNullable<TiersParts["observer"]>;
   readonly #flights = new Map<string, Promise<Found>>();
+  /** What callers wait for: a flight, or what stands in for one that takes long. */
+  readonly #waits = new Map<string, Promise<Found>>();
   readonly #missing = new Map<string, { error: PromptdError; until: number }>();
   /** How often all that was kept was lost: what was read before is not kept after. */
   #losses = 0;
-  /** Until then nobody waits for a source that has let another wait; milliseconds since 1970. */
+  /** Until then there is little patience; milliseconds since 1970. */
   #impatientUntil = 0;
 
   constructor(parts: TiersParts) {
@@ -107,29 +112,25 @@ export class Tiers {
     const id = keyText(key);
     const missing = this.#missing.get(id);
     if (missing !== undefined && missing.until > this.#parts.now()) throw missing.error;
-    return untilAborted(this.#patiently(key, this.#flight(key, id)), signal);
+    const wait = once(this.#waits, id, () => this.#patiently(key, this.#flight(key, id)));
+    return untilAborted(wait, signal);
   }
 
   async #patiently(key: PromptKey, flight: Promise<Found>): Promise<Found> {
     const { now } = this.#parts;
-    const patienceMs = now() < this.#impatientUntil ? 0 : PATIENCE_MS;
+    const patienceMs = now() < this.#impatientUntil ? LITTLE_PATIENCE_MS : PATIENCE_MS;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<undefined>((resolve) => {
       timer = setTimeout(() => resolve(undefined), patienceMs);
     });
     const found = await Promise.race([flight, late]).finally(() => clearTimeout(timer));
     if (found !== undefined) return found;
-    // Who includes others would else wait for each of them.
-    if (patienceMs > 0) this.#impatientUntil = now() + RETRY_MS;
+    this.#impatientUntil = now() + RETRY_MS;
     return (await this.#standIn(key)) ?? this.peek(key) ?? flight;
   }
 
   #flight(key: PromptKey, id: string): Promise<Found> {
-    const flying = this.#flights.get(id);
-    if (flying !== undefined) return flying;
-    const flight = this.#read(key, id).finally(() => this.#flights.delete(id));
-    this.#flights.set(id, flight);
-    return flight;
+    return once(this.#flights, id, () => this.#read(key, id));
   }
 
   async #read(key: PromptKey, id: string): Promise<Found> {
@@ -259,6 +260,19 @@ export class Tiers {
 export function keyText({ project, name, selector }: PromptKey): string {
   const selected = "version" in selector ? `v${selector.version}` : `l${selector.label}`;
   return `${project}\u0000${selected}\u0000${name}`;
+}
+
+/** Begins what is not under way already. */
+function once<Result>(
+  underWay: Map<string, Promise<Result>>,
+  id: string,
+  begin: () => Promise<Result>,
+): Promise<Result> {
+  const known = underWay.get(id);
+  if (known !== undefined) return known;
+  const begun = begin().finally(() => underWay.delete(id));
+  underWay.set(id, begun);
+  return begun;
 }
 
 /** The work goes on for the others who wait for it. */

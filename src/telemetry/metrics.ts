@@ -63,7 +63,7 @@ export function createMetrics(): Metrics {
   const answered = new Map<string, { fresh: Counter.Internal; stale: Counter.Internal }>();
   const misses = new Counter({
     name: "promptd_memory_misses_total",
-    help: "Prompts and parts of prompts that memory did not have, so that a caller waited.",
+    help: "Prompts and parts of prompts that were asked for and not in memory.",
     registers: [registry],
   });
   const looks = new Histogram({

@@ -54,7 +54,7 @@ const NAMES = Array.from({ length: 6 }, (_, index) => `prompt ${index}`);
 const PART = "part";
 
 /** What calls are made with. */
-export type Secret = { headers: { authorization: string } };
+type Secret = { headers: { authorization: string } };
 
 /** A promptd that has Redis, PostgreSQL and, as its Langfuse, another promptd behind it. */
 export class World {
@@ -66,6 +66,7 @@ export class World {
   readonly #folder: string;
   readonly #upstreamEnv: Record<string, string>;
   readonly #questions: Question[];
+  readonly #started: Started[] = [];
   /** Label `production` of all prompts is there. */
   #version = 2;
   #env: Record<string, string> = {};
@@ -123,7 +124,12 @@ export class World {
         PROMPTD_DATA_DIR: join(folder, "upstream"),
       },
     );
-    await world.#begin(env);
+    try {
+      await world.#begin(env);
+    } catch (error) {
+      await world.end();
+      throw error;
+    }
     return world;
   }
 
@@ -177,7 +183,13 @@ export class World {
   }
 
   async startSource(): Promise<void> {
-    this.#upstream = await this.#start(this.#upstreamEnv);
+    this.#upstream = await this.#begun(this.#upstreamEnv);
+  }
+
+  async #begun(...how: Parameters<Start>): Promise<Started> {
+    const started = await this.#start(...how);
+    this.#started.push(started);
+    return started;
   }
 
   async killSource(): Promise<void> {
@@ -185,7 +197,7 @@ export class World {
   }
 
   async startPromptd(): Promise<void> {
-    this.#promptd = await this.#start(this.#env, NOBODY);
+    this.#promptd = await this.#begun(this.#env, NOBODY);
   }
 
   async killPromptd(): Promise<void> {
@@ -201,8 +213,7 @@ export class World {
 
   async end(): Promise<void> {
     await this.load.stop();
-    await this.#promptd.stop("SIGKILL");
-    await this.#upstream.stop("SIGKILL");
+    for (const started of this.#started) await started.stop("SIGKILL");
     this.proxy.close();
     await this.redis.remove();
     await this.postgres.remove();
