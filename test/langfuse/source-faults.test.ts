@@ -134,6 +134,16 @@ describe("a read of a Langfuse", () => {
     });
   });
 
+  it("that hangs is answered once Langfuse is well again", async () => {
+    const well = healthy();
+    let asked = 0;
+    upstream.answer = (request, response) => {
+      if (++asked > 1) well(request, response);
+    };
+    expect((await get(7)).prompt?.version).toBe(7);
+    expect(asked).toBe(2);
+  });
+
   it("that says both that a prompt is there and that it is not gives up nothing", async () => {
     const missing = JSON.stringify({ message: "Prompt not found", error: "LangfuseNotFoundError" });
     const list = healthy();

@@ -95,6 +95,11 @@ describeOnRedis("prompts in Redis", (server) => {
     expect(await two.prompts.look(KEY, NOWHERE, 0, "two")).toBe("claimed");
   });
 
+  it("are read by a process that never heard of its claim", async () => {
+    const { prompts } = await openProcess(server().url);
+    for (const _ of [1, 2]) expect(await prompts.look(KEY, NOWHERE, 0, "me")).toBe("claimed");
+  });
+
   it("are removed where the source says that they are gone", async () => {
     const { prompts } = await openProcess(server().url);
     await prompts.put(KEY, prompt("one"), NOWHERE);

@@ -167,6 +167,7 @@ describe("the standard services", () => {
     for (const line of [
       'promptd_answers_total{tier="source",stale="false"} 1',
       'promptd_answers_total{tier="memory",stale="false"} 2',
+      "promptd_memory_misses_total 2",
       'promptd_source_read_seconds_count{outcome="found"} 1',
       'promptd_source_read_seconds_count{outcome="not_found"} 1',
       "promptd_feed_revision 1",

@@ -33,8 +33,9 @@ export const SCRIPTS = {
   newest: `${EPOCH}${END}
     return {'ok', revision, hash}`,
 
-  /** KEYS: epoch; ARGV: epoch, the next one. */
+  /** What is shared of prompts expires by itself. KEYS: epoch, stream; ARGV: epoch, the next one. */
   renew: `${EPOCH}
+    redis.call('unlink', KEYS[2])
     redis.call('set', KEYS[1], ARGV[2])
     return {'ok'}`,
 
@@ -67,8 +68,10 @@ export const SCRIPTS = {
       end
     end
     if ARGV[7] == '' then return {'apart'} end
-    if redis.call('set', KEYS[4], ARGV[7], 'nx', 'px', ARGV[8]) then return {'claimed'} end
-    return {'busy'}`,
+    local holder = redis.call('get', KEYS[4])
+    if holder and holder ~= ARGV[7] then return {'busy'} end
+    redis.call('set', KEYS[4], ARGV[7], 'px', ARGV[8])
+    return {'claimed'}`,
 
   /**
    * KEYS: epoch, stream, prompt, content.

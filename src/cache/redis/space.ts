@@ -36,7 +36,7 @@ export interface SpaceOptions {
  *
  * All keys but the two that say so are of an epoch: a history that was replaced
  * by another one, as a restore does, begins a new epoch, and whatever was kept
- * before is out of reach at once. It expires by itself.
+ * before is out of reach at once. The stream goes with it; the rest expires by itself.
  */
 export class RedisSpace {
   readonly #options: SpaceOptions;
@@ -137,7 +137,10 @@ export class RedisSpace {
 
   /** Begins another epoch, unless somebody has. @throws refused, unavailable */
   async renew(): Promise<void> {
-    await this.run("renew", () => ({ args: [this.#options.newId()] }));
+    await this.run("renew", (prefix) => ({
+      keys: [streamKey(prefix)],
+      args: [this.#options.newId()],
+    }));
     this.#epoch = undefined;
   }
 
