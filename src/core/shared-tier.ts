@@ -16,7 +16,7 @@ import type { PromptVersion } from "./prompt.ts";
 /** For so long the source is left to the process that asks it. */
 const WAIT_MS = 2000;
 
-/** Between looks at whether that process has put its answer, growing by half each time. */
+/** Between looks at whether that process has put its answer, growing by a quarter each time. */
 const LOOKS_MS = { first: 1, most: 50 };
 
 export interface SharedTierParts {
@@ -97,7 +97,7 @@ export class SharedTier {
       const look: SharedLook = await cache.look(key, at, since, claim);
       if (look !== "busy" || waited > WAIT_MS) return { look, at };
       await new Promise((resolve) => setTimeout(resolve, pause));
-      pause = Math.min(1.5 * pause, LOOKS_MS.most);
+      pause = Math.min(1.25 * pause, LOOKS_MS.most);
     }
   }
 }
