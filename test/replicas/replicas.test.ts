@@ -206,7 +206,9 @@ async function run(steps: readonly Step[], redisUrl?: string): Promise<void> {
           const answer = await replica.ask(name, selector);
           return answer?.stale ? "stale" : answer?.told;
         };
-        await expect.poll(fresh, { message: id, interval: 1 }).toBe(truth);
+        // What another replica has claimed and never released is waited for.
+        const patience = { interval: 1, timeout: 10_000 };
+        await expect.poll(fresh, { message: id, ...patience }).toBe(truth);
       }
     }
   } finally {
