@@ -138,8 +138,9 @@ it.skipIf(postgresUrl === undefined)(
     for (const socket of sockets) socket.unpipe().pause();
     expect(await service.stop("SIGTERM")).toBe(0);
     expect(sockets.some((socket) => !socket.destroyed)).toBe(true);
-    const said = service.log.slice(-2).map(({ msg }) => msg);
-    expect(said).toEqual(["what is behind the service hangs, and is left alone", "stopped"]);
+    const said = service.log.map(({ msg }) => msg);
+    expect(said).toContain("what is behind the service hangs, and is left alone");
+    expect(said).toContain("stopped");
     for (const socket of sockets) socket.destroy();
     proxy.close();
 
