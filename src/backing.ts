@@ -198,6 +198,7 @@ async function redisOf({ redisUrl, source }: Settings, log: Logger) {
     sourceOf: (project) => (project === DEFAULT_PROJECT ? source : "registry"),
     onState: (state, err) => {
       if (state === "reached") log.info("Redis is reached");
+      else if (state === "renewed") log.warn("the history is another one: Redis is filled anew");
       else if (state === "refuses") log.warn({ err }, "Redis refuses to work: going on without it");
       else log.warn({ err }, "Redis cannot be reached: going on without it");
     },

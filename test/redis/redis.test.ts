@@ -256,6 +256,7 @@ describeOnRedis("the stream of changes", (server) => {
     await two.stream.append(undefined, [change(3, "another", "restored")]);
     // It does not know yet, so it begins nothing.
     await one.stream.renew();
+    expect([one.states, two.states]).toEqual([[], ["renewed"]]);
     expect(await one.stream.newest()).toEqual({ revision: 3, hash: "restored" });
     expect(await one.prompts.look(KEY, at(change(9)), 0, undefined)).toBe("apart");
   });

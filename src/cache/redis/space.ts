@@ -27,8 +27,11 @@ export interface SpaceOptions {
   circuit: Circuit;
   /** A fresh name of an epoch. */
   newId: () => string;
-  /** Told when Redis goes away and comes back, and, once a minute, that it refuses what it is asked. */
-  onState: (state: "reached" | "gone" | "refuses", cause?: unknown) => void;
+  /**
+   * Told when Redis goes away and comes back, once a minute that it refuses what it is asked, and
+   * when this process has begun a new epoch.
+   */
+  onState: (state: "reached" | "gone" | "refuses" | "renewed", cause?: unknown) => void;
 }
 
 /**
@@ -137,11 +140,12 @@ export class RedisSpace {
 
   /** Begins another epoch, unless somebody has. @throws refused, unavailable */
   async renew(): Promise<void> {
-    await this.run("renew", (prefix) => ({
+    const renewed = await this.run("renew", (prefix) => ({
       keys: [streamKey(prefix)],
       args: [this.#options.newId()],
     }));
     this.#epoch = undefined;
+    if (renewed !== undefined) this.#options.onState("renewed");
   }
 
   /** Runs a command on the connection that all share. @throws unavailable */
