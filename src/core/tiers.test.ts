@@ -359,6 +359,23 @@ describe("while the source cannot be reached", () => {
     expect(asked).toBe(1);
   });
 
+  it("what stands in for a read that a change has overtaken answers the next one too", async () => {
+    await known();
+    const fail: ((error: Error) => void)[] = [];
+    answer = () => new Promise((_, reject) => fail.push(reject));
+    const early = text();
+    await settled();
+    change(6);
+    const late = text();
+    await settled();
+    for (const reject of fail) {
+      reject(new PromptdError("unavailable", "down"));
+      await settled();
+    }
+    expect(await early).toEqual(["one", "fallback", true]);
+    expect(await late).toEqual(["one", "fallback", true]);
+  });
+
   it("nothing stands in for what memory has", async () => {
     await find();
     const prompt = { version: version("older"), asOf: 0, readAt: 0 };

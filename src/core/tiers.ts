@@ -131,10 +131,19 @@ export class Tiers {
     const late = new Promise<undefined>((resolve) => {
       timer = setTimeout(() => resolve(undefined), patienceMs);
     });
-    const found = await Promise.race([flight, late]).finally(() => clearTimeout(timer));
-    if (found !== undefined) return found;
-    this.#impatientUntil = now() + RETRY_MS;
-    return (await this.#standIn(key)) ?? this.peek(key) ?? flight;
+    try {
+      const found = await Promise.race([flight, late]);
+      if (found !== undefined) return found;
+      this.#impatientUntil = now() + RETRY_MS;
+      return (await this.#standIn(key)) ?? this.peek(key) ?? (await flight);
+    } catch (thrown) {
+      // What stands in may have been put there for another read of the same.
+      const kept = isUnreachable(thrown) ? this.peek(key) : undefined;
+      if (kept === undefined) throw thrown;
+      return kept;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   #flight(key: PromptKey, id: string): Promise<Found> {
