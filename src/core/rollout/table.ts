@@ -54,7 +54,7 @@ export function allocate(table: BucketTable, weights: Weights): BucketTable {
   // Control gives its lowest buckets and the others their highest, so that an arm
   // that shrinks again keeps the users that it had first.
   const givesFirst = new Map([[CONTROL, weightIn(had, CONTROL) - weightIn(shall, CONTROL)]]);
-  const keeps = new Map([...had].map(([arm, n]) => [arm, Math.min(n, weightIn(shall, arm))]));
+  const keeps = new Map(shall);
   const gains = [...shall]
     .map(([arm, buckets]) => ({ arm, left: buckets - weightIn(had, arm) }))
     .filter(({ left }) => left > 0)
