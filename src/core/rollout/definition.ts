@@ -6,7 +6,7 @@ import { BUCKETS } from "./bucket.ts";
 import { type Arm, hasEnded, type Rollout, tableOf, weightsOfArms } from "./rollout.ts";
 import { allocate, CONTROL, movesBetween } from "./table.ts";
 
-export interface Override {
+interface Override {
   userId: string;
   arm: string;
 }

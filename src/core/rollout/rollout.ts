@@ -15,7 +15,7 @@ import {
 /** Only what is running or paused splits anybody; the others have ended. */
 export const ROLLOUT_STATES = ["running", "paused", "promoted", "aborted"] as const;
 
-export type RolloutState = (typeof ROLLOUT_STATES)[number];
+type RolloutState = (typeof ROLLOUT_STATES)[number];
 
 /** A side of a rollout. The control arm is not among them: it is the label itself. */
 export interface Arm {
