@@ -42,8 +42,8 @@ export function armAt(table: BucketTable, bucket: number): string {
 /**
  * The table for new weights that moves the fewest buckets: an arm that grows loses
  * none, one that shrinks gets none, so as many move as the growing arms gain.
- * Which ones these are is specified in `docs/bucketing.md`. The next table has at
- * most as many ranges more as there are arms.
+ * Which ones these are is specified in `docs/bucketing.md`. Each arm adds at most
+ * one range to the table.
  *
  * @param weights of the arms beside control
  * @throws RangeError where they are more than all
