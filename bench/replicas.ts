@@ -17,19 +17,24 @@ import {
 } from "../gen/promptd/v1/prompt_service_pb.ts";
 
 export interface Replica {
+  grpcAddress: string;
   prompts: Client<typeof PromptService>;
   baseUrl: string;
   /** The version that label `production` of a prompt leads to; asked with as little work as can be. */
   version(name: string): Promise<number | undefined>;
   /** The sum of a metric's values whose labels hold a text. */
   metric(name: string, label?: string): Promise<number>;
-  stop(): Promise<void>;
+  stop(signal?: NodeJS.Signals): Promise<void>;
 }
 
-/** Starts a replica on free ports, with a data directory of its own. */
-export async function startReplica(env: Record<string, string>): Promise<Replica> {
+/** Starts a replica on free ports, with a data directory of its own unless one is named. */
+export async function startReplica(
+  env: Record<string, string>,
+  user: { uid?: number; gid?: number } = {},
+): Promise<Replica> {
   const dataDir = mkdtempSync(join(tmpdir(), "promptd-bench-"));
   const child = spawn(process.execPath, ["dist/src/main.js", "serve"], {
+    ...user,
     env: {
       PATH: process.env.PATH,
       PROMPTD_GRPC_LISTEN: "127.0.0.1:0",
@@ -39,10 +44,10 @@ export async function startReplica(env: Record<string, string>): Promise<Replica
     },
     stdio: ["ignore", "ignore", "pipe"],
   });
-  const stop = async () => {
+  const stop = async (signal: NodeJS.Signals = "SIGTERM") => {
     if (child.exitCode === null && child.signalCode === null) {
       const exited = once(child, "exit");
-      child.kill("SIGTERM");
+      child.kill(signal);
       await exited;
     }
     rmSync(dataDir, { recursive: true, force: true });
@@ -57,6 +62,7 @@ export async function startReplica(env: Record<string, string>): Promise<Replica
     const baseUrl = `http://${http}`;
     const plain = new GrpcClient(grpc, credentials.createInsecure());
     return {
+      grpcAddress: grpc,
       prompts: createClient(PromptService, transport),
       baseUrl,
       version: (name) => versionOf(plain, name),

@@ -21,6 +21,7 @@ import { Tiers } from "./core/tiers.ts";
 import { langfuseOf, langfuseSource } from "./langfuse-source.ts";
 import { seed } from "./seed.ts";
 import type { Settings } from "./settings.ts";
+import { isUnreadable } from "./sources/langfuse/faults.ts";
 import { changeTail, databaseId } from "./store/change-tail.ts";
 import type { Database } from "./store/database.ts";
 import { Keys } from "./store/keys.ts";
@@ -35,7 +36,7 @@ const DATABASE_CIRCUIT = { timeoutMs: 2000, retries: 1 };
 const REDIS_CIRCUIT = { timeoutMs: 250, retries: 0 };
 
 /** It is on the other side of a network, and tries again by itself. */
-const LANGFUSE_CIRCUIT = { timeoutMs: 3000, retries: 1 };
+const LANGFUSE_CIRCUIT = { timeoutMs: 3000, retries: 1, isOfOneCall: isUnreadable };
 
 /** A change made in another process is heard of within this time. */
 const POLL_MS = 250;
@@ -103,7 +104,8 @@ export async function openBacking(
         position: () => feed.position,
         freshMs: settings.redisFresh,
         now: Date.now,
-        newId,
+        claim: newId(),
+        observer: metrics,
       }),
     lastKnownGood,
     fallback,
@@ -150,20 +152,22 @@ export async function openBacking(
 
     /** Each by name: `ok`, or what is wrong. */
     async states(): Promise<Record<string, "ok" | string>> {
-      const database = await stateOf(() => circuit.run(reach));
-      return {
-        database,
-        ...(redis && { redis: await stateOf(() => redis.reach()) }),
-        ...(langfuse && { langfuse: await langfuse.state(STATE_TIMEOUT_MS) }),
+      const states = {
+        database: stateOf(() => circuit.run(reach)),
+        ...(redis && { redis: stateOf(() => redis.reach()) }),
+        ...(langfuse && { langfuse: langfuse.state(STATE_TIMEOUT_MS) }),
       };
+      const found = Object.entries(states).map(async ([name, state]) => [name, await state]);
+      return Object.fromEntries(await Promise.all(found));
     },
 
     async close(): Promise<void> {
+      // First, for the database may hang.
+      lastKnownGood.close();
       await replica.close();
       await langfuse?.close();
       feed.close();
       redis?.close();
-      lastKnownGood.close();
       await database.close();
     },
   };
@@ -194,6 +198,8 @@ async function redisOf({ redisUrl, source }: Settings, log: Logger) {
     sourceOf: (project) => (project === DEFAULT_PROJECT ? source : "registry"),
     onState: (state, err) => {
       if (state === "reached") log.info("Redis is reached");
+      else if (state === "renewed") log.warn("the history is another one: Redis is filled anew");
+      else if (state === "refuses") log.warn({ err }, "Redis refuses to work: going on without it");
       else log.warn({ err }, "Redis cannot be reached: going on without it");
     },
   });

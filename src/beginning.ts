@@ -28,7 +28,7 @@ export class Beginning {
       this.#begun = true;
     } catch (err) {
       if (!isUnreachable(err) || !standsAlone()) throw err;
-      this.#log.warn({ err }, "the database cannot be reached: serving what was last known");
+      this.#log.warn({ err }, "the database cannot be reached: going on without it");
     }
   }
 

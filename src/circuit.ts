@@ -29,6 +29,8 @@ export interface CircuitOptions {
   timeoutMs: number;
   /** How often a call is tried again that failed at once. */
   retries: number;
+  /** Of failures, those that say nothing about other calls. Unset: none. */
+  isOfOneCall?: (error: PromptdError) => boolean;
 }
 
 /**
@@ -44,14 +46,17 @@ export class Breaker implements Circuit {
   #fault: PromptdError | undefined;
 
   /** @param name as errors and metrics call what is behind it */
-  constructor(name: string, { timeoutMs, retries }: CircuitOptions) {
+  constructor(name: string, { timeoutMs, retries, isOfOneCall }: CircuitOptions) {
     this.#name = name;
     this.#timeoutMs = timeoutMs;
     const late = timeout(timeoutMs, TimeoutStrategy.Aggressive);
-    this.#breaker = circuitBreaker(handleWhen(isFault), {
-      breaker: new ConsecutiveBreaker(FAILURES),
-      halfOpenAfter: OPEN_MS,
-    });
+    this.#breaker = circuitBreaker(
+      handleWhen((error) => isFault(error) && !isOfOneCall?.(PromptdError.from(error))),
+      {
+        breaker: new ConsecutiveBreaker(FAILURES),
+        halfOpenAfter: OPEN_MS,
+      },
+    );
     const again = retry(handleWhen(isWorthRetrying), {
       maxAttempts: retries,
       backoff: new ExponentialBackoff(RETRY),

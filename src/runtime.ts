@@ -57,6 +57,9 @@ export interface Runtime {
   close(): Promise<void>;
 }
 
+/** What is behind the service and hangs is left alone after so long, in milliseconds: a supervisor would kill the process. */
+const LETTING_GO_MS = 2000;
+
 /** The database that the settings name; unset, a file in the data folder. */
 export function databaseUrl({ databaseUrl: url, dataDir }: Settings): string {
   return url ?? `sqlite:${join(dataDir, "promptd.db")}`;
@@ -177,8 +180,10 @@ async function serveOn(
       streams.end();
       await Promise.all([grpc.close(settings.shutdownGrace), http.close(settings.shutdownGrace)]);
       openCalls.stop();
-      await beginning.close();
-      await backing.close();
+      const letGo = beginning.close().then(() => backing.close());
+      if (!(await isDoneWithin(LETTING_GO_MS, letGo))) {
+        log.warn("what is behind the service hangs, and is left alone");
+      }
       log.info("stopped");
     },
   };
@@ -192,6 +197,18 @@ async function readCertificates(
   const files = { PROMPTD_TLS_CERT: tlsCert, PROMPTD_TLS_KEY: tlsKey };
   const clientCa = tlsClientCa === undefined ? {} : { PROMPTD_TLS_CLIENT_CA: tlsClientCa };
   return Certificates.read({ ...files, ...clientCa }, log);
+}
+
+async function isDoneWithin(ms: number, work: Promise<void>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), ms);
+  });
+  try {
+    return await Promise.race([work.then(() => true), late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 interface Server {

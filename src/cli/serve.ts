@@ -9,6 +9,9 @@ import type { Terminal } from "./terminal.ts";
 /** One of the prompts that come with promptd. */
 const EXAMPLE = "support/reply";
 
+/** For what was written last to leave, in milliseconds. */
+const EXIT_MS = 100;
+
 /** `promptd serve`: until the first SIGTERM or SIGINT, and the calls that were in flight then. */
 export async function serve(terminal: Terminal, options: SettingOptions): Promise<void> {
   const settings = settingsOf(terminal, options);
@@ -16,6 +19,8 @@ export async function serve(terminal: Terminal, options: SettingOptions): Promis
   terminal.out(firstSteps(runtime, settings));
   await stopSignal();
   await runtime.close();
+  // Connections to a database that hangs would keep the process.
+  setTimeout(() => process.exit(EXIT.ok), EXIT_MS).unref();
 }
 
 function stopSignal(): Promise<void> {

@@ -183,11 +183,26 @@ export interface Circuit {
 export interface TierObserver {
   /** An answer was given, by the last tier that was asked for any part of it. */
   answered(tier: Tier, stale: boolean): void;
+  /** A caller waits for what memory does not have. */
+  missed(): void;
+  /** What is shared was asked. */
+  looked(outcome: LookOutcome, seconds: number): void;
   /** The source was asked. */
   read(outcome: ReadOutcome, seconds: number): void;
+  /** What memory has was asked for again, in vain: it is answered as stale. */
+  notRefreshed(): void;
 }
+
+/** `missing` is what has to come from the source; `apart` is a cache that was not reached or stands elsewhere in the history. */
+export type LookOutcome = "found" | "missing" | "apart";
 
 /** `failed` is a source that was not reached or has a fault. */
 export type ReadOutcome = "found" | "not_found" | "failed";
 
-export const UNOBSERVED: TierObserver = { answered() {}, read() {} };
+export const UNOBSERVED: TierObserver = {
+  answered() {},
+  missed() {},
+  looked() {},
+  read() {},
+  notRefreshed() {},
+};

@@ -108,28 +108,49 @@ export class Feed implements ChangeFeed {
   }
 
   async #read(): Promise<void> {
+    let handedOn: boolean;
     try {
-      await this.#readOn(this.#tail, this.#stream);
+      handedOn = await this.#readOn(this.#tail, this.#stream);
     } catch (cause) {
       if (this.#stream === undefined || !(await this.#readInstead(this.#stream))) throw cause;
       return;
     }
-    await this.#publish();
+    if (!handedOn) await this.#publish();
   }
 
-  /** @param handOn where the changes that are read are told at once */
-  async #readOn(tail: ChangeTail, handOn?: ChangeStream): Promise<void> {
+  /**
+   * @param stream where the changes that are read are told at once
+   * @returns whether it ends where this process stands now, as far as that is known
+   */
+  async #readOn(tail: ChangeTail, stream?: ChangeStream): Promise<boolean> {
+    let handedOn = false;
     for (;;) {
       const { revision, hash } = this.#position;
       const changes = await tail.from(revision, PAGE);
       this.#heardAt = this.#options.now();
-      if (revision !== 0 && changes[0]?.hash !== hash) return this.#restand(tail);
+      if (revision !== 0 && changes[0]?.hash !== hash) {
+        await this.#restand(tail);
+        return false;
+      }
       const news = changes.filter(({ change }) => change.revision > revision);
       for (const change of news) this.#apply(change);
-      if (revision !== 0 && news.length > 0) {
-        await handOn?.append({ revision, hash }, news).catch(this.#options.onFault);
-      }
-      if (changes.length < PAGE) return;
+      if (news.length > 0) handedOn = await this.#handOn(stream, { revision, hash }, news);
+      if (changes.length < PAGE) return handedOn;
+    }
+  }
+
+  /** Most often the stream ends where this process stood before. */
+  async #handOn(
+    stream: ChangeStream | undefined,
+    before: Position,
+    news: readonly ChainedChange[],
+  ): Promise<boolean> {
+    if (stream === undefined || before.revision === 0) return false;
+    try {
+      return await stream.append(before, news);
+    } catch (cause) {
+      this.#options.onFault(cause);
+      return false;
     }
   }
 

@@ -128,8 +128,8 @@ export class Resolver {
     const known = answers.composed;
     if (known?.parts.length === 0) return this.#resolved(known, [root]);
     if (known !== undefined) {
-      const parts = await this.#find(known.parts, caller);
-      if (parts.every(({ prompt }, index) => prompt === known.parts[index]?.prompt)) {
+      const parts = await this.#find(known.parts, caller).catch(absent);
+      if (parts?.every(({ prompt }, index) => prompt === known.parts[index]?.prompt)) {
         return this.#resolved(known, [root, ...parts]);
       }
     }
@@ -180,6 +180,11 @@ export class Resolver {
     this.#observer.answered(tier, stale);
     return { answer, tier, stale, ageMs: Math.max(0, this.#now() - readAt) };
   }
+}
+
+/** What includes a part that is gone is composed anew, which tells so. */
+function absent(thrown: unknown): undefined {
+  if (!(thrown instanceof PromptdError) || thrown.code !== "not_found") throw thrown;
 }
 
 /** What a composed answer holds beside its root: the text, encoded, and in segments. */

@@ -1,19 +1,22 @@
 /** The tier that processes share, between their memories and the source. */
 
-import type {
-  CachedPrompt,
-  Position,
-  PromptKey,
-  SharedCache,
-  SharedLook,
-  SharedPrompt,
+import {
+  type CachedPrompt,
+  type LookOutcome,
+  type Position,
+  type PromptKey,
+  type SharedCache,
+  type SharedLook,
+  type SharedPrompt,
+  type TierObserver,
+  UNOBSERVED,
 } from "./cache-ports.ts";
 import type { PromptVersion } from "./prompt.ts";
 
 /** For so long the source is left to the process that asks it. */
 const WAIT_MS = 2000;
 
-/** Between looks at whether that process has put its answer, growing by half each time. */
+/** Between looks at whether that process has put its answer, growing by a quarter each time. */
 const LOOKS_MS = { first: 1, most: 50 };
 
 export interface SharedTierParts {
@@ -24,8 +27,12 @@ export interface SharedTierParts {
   freshMs: number;
   /** Milliseconds since 1970. */
   now: () => number;
-  /** A fresh text for each claim. */
-  newId: () => string;
+  /**
+   * Whose claims are this process's. It asks for one thing once at a time, so a claim of
+   * its own that is in its way was made for a look of which it never heard.
+   */
+  claim: string;
+  observer?: Pick<TierObserver, "looked">;
 }
 
 /** An answer of what is shared, or of the source. */
@@ -50,10 +57,11 @@ export class SharedTier {
    * @throws what the source throws
    */
   async read(key: PromptKey, newerThan: number, load: () => Promise<PromptVersion>): Promise<Read> {
-    const { cache, position, freshMs, now, newId } = this.#parts;
-    const claim = newId();
+    const { cache, position, freshMs, now, claim, observer = UNOBSERVED } = this.#parts;
     const since = Math.max(newerThan, now() - freshMs);
-    const { look, at } = await this.#look(key, since, claim);
+    const asked = performance.now();
+    const { look, at } = await this.#look(key, since);
+    observer.looked(outcomeOf(look), (performance.now() - asked) / 1000);
     if (isPrompt(look)) return { ...look, asOf: at.revision, tier: "redis" };
     const release = () => (look === "claimed" ? cache.release(key, claim) : undefined);
     const stood = position();
@@ -81,17 +89,22 @@ export class SharedTier {
     return this.#parts.cache.remove(key);
   }
 
-  async #look(key: PromptKey, since: number, claim: string) {
-    const { cache, position } = this.#parts;
+  async #look(key: PromptKey, since: number) {
+    const { cache, position, claim } = this.#parts;
     let pause = LOOKS_MS.first;
     for (let waited = 0; ; waited += pause) {
       const at = position();
       const look: SharedLook = await cache.look(key, at, since, claim);
       if (look !== "busy" || waited > WAIT_MS) return { look, at };
       await new Promise((resolve) => setTimeout(resolve, pause));
-      pause = Math.min(1.5 * pause, LOOKS_MS.most);
+      pause = Math.min(1.25 * pause, LOOKS_MS.most);
     }
   }
+}
+
+function outcomeOf(look: SharedLook): LookOutcome {
+  if (isPrompt(look)) return "found";
+  return look === "apart" ? "apart" : "missing";
 }
 
 function isPrompt(look: SharedLook): look is SharedPrompt {

@@ -17,6 +17,8 @@ let tiers: Tiers;
 /** What the source answers, and how often it was asked. */
 let answer: (selector: Selector) => Promise<PromptVersion>;
 let asked: number;
+/** What an observer was told. */
+let observed: string[];
 /** What is kept on disk, by what asks for it. */
 let lastKnown: Map<string, CachedPrompt>;
 
@@ -25,6 +27,7 @@ beforeEach(() => {
   applied = 5;
   silent = false;
   asked = 0;
+  observed = [];
   lastKnown = new Map();
   answer = async () => version("one");
   const feed: ChangeFeed = {
@@ -65,6 +68,11 @@ beforeEach(() => {
     freshMs: 1000,
     now: () => now,
     random: () => 0.5,
+    observer: {
+      missed: () => observed.push("missed"),
+      read: (outcome) => observed.push(outcome),
+      notRefreshed: () => observed.push("not refreshed"),
+    },
   });
 });
 
@@ -140,6 +148,7 @@ describe("what is in memory", () => {
     expect(await text()).toEqual(["one", "memory", true]);
     await settled();
     expect(asked).toBe(2);
+    expect(observed).toEqual(["missed", "found", "failed", "not refreshed"]);
     now += 1000;
     answer = async () => version("two");
     expect(await text()).toEqual(["one", "memory", true]);
@@ -245,6 +254,22 @@ describe("the source", () => {
     expect(await text()).toEqual(["new", "source", false]);
   });
 
+  it("tells who asks after a change nothing that was read before, however many came in", async () => {
+    const answers: ((version: PromptVersion) => void)[] = [];
+    answer = () => new Promise((resolve) => answers.push(resolve));
+    const early = text();
+    for (const revision of [6, 7, 8]) {
+      await settled();
+      change(revision);
+      answers.at(-1)?.(version(`before ${revision}`));
+    }
+    const late = text();
+    await settled();
+    for (const resolve of answers) resolve(version("after 8"));
+    await early;
+    expect((await late)[0]).toBe("after 8");
+  });
+
   it("goes on for the others when one gives up", async () => {
     let answerLate = (_: PromptVersion) => {};
     answer = () =>
@@ -315,6 +340,23 @@ describe("while the source cannot be reached", () => {
     await settled();
     expect(await text()).toEqual(["two", "memory", false]);
     expect(asked).toBe(3);
+  });
+
+  it("what was last known answers who would wait long, and the read goes on behind", async () => {
+    lastKnown.set(keyText(KEY), { version: version("known"), asOf: 1, readAt: 2 });
+    let end = (_: PromptVersion) => {};
+    answer = () =>
+      new Promise((resolve) => {
+        end = resolve;
+      });
+    const found = await Promise.all([tiers.find(KEY, undefined), tiers.find(KEY, undefined)]);
+    for (const { prompt, tier, stale } of found) {
+      expect([prompt.version.contentHash, tier, stale]).toEqual(["known", "fallback", true]);
+    }
+    end(version("one"));
+    await expect.poll(() => tiers.peek(KEY)?.prompt.version.contentHash).toBe("one");
+    expect(tiers.peek(KEY)).toMatchObject({ tier: "memory", stale: false });
+    expect(asked).toBe(1);
   });
 
   it("nothing stands in for what memory has", async () => {

@@ -14,6 +14,7 @@ import {
   UNOBSERVED,
 } from "./cache-ports.ts";
 import { isUnreachable, PromptdError, throwIfAborted } from "./errors.ts";
+import { Flights } from "./flights.ts";
 import type { PromptSource } from "./ports.ts";
 import type { Read, SharedTier } from "./shared-tier.ts";
 
@@ -38,7 +39,7 @@ export interface TiersParts {
   now: () => number;
   /** From 0 to 1, for jitter. */
   random: () => number;
-  observer?: Pick<TierObserver, "read">;
+  observer?: Pick<TierObserver, "missed" | "read" | "notRefreshed">;
 }
 
 /** How long it is remembered that something does not exist. */
@@ -49,6 +50,12 @@ const MOST_MISSING = 10_000;
 
 /** A source that was not reached is tried again after this time, give or take a tenth. */
 const RETRY_MS = 500;
+
+/** A read that takes longer goes on behind, for callers who can be given something else. */
+const PATIENCE_MS = 1000;
+
+/** The same for a while after one took longer: who includes others would else wait so long for each of them. */
+const LITTLE_PATIENCE_MS = 100;
 
 /** Reads that were overtaken by a change are done again, so often. */
 const ATTEMPTS = 3;
@@ -62,16 +69,24 @@ const ACTOR = "promptd";
  */
 export class Tiers {
   readonly #parts: TiersParts;
-  readonly #flights = new Map<string, Promise<Found>>();
+  readonly #observer: NonNullable<TiersParts["observer"]>;
+  readonly #flights = new Flights<Found>();
+  /** What callers wait for: a flight, or what stands in for one that takes long. */
+  readonly #waits = new Flights<Found>();
   readonly #missing = new Map<string, { error: PromptdError; until: number }>();
   /** How often all that was kept was lost: what was read before is not kept after. */
   #losses = 0;
+  /** Until then there is little patience; milliseconds since 1970. */
+  #impatientUntil = 0;
 
   constructor(parts: TiersParts) {
     this.#parts = parts;
+    this.#observer = parts.observer ?? UNOBSERVED;
     parts.feed.subscribe({
       changed: ({ project, name, revision }) => {
         this.#missing.clear();
+        this.#flights.changed({ project, name });
+        this.#waits.changed({ project, name });
         // Whoever asks next finds it there, or on its way.
         for (const key of parts.memory.forget(project, name, revision)) {
           this.#flight(key, keyText(key)).catch(() => {});
@@ -80,6 +95,8 @@ export class Tiers {
       lost: () => {
         parts.memory.clear();
         this.#missing.clear();
+        this.#flights.clear();
+        this.#waits.clear();
         this.#losses++;
       },
     });
@@ -99,18 +116,29 @@ export class Tiers {
     throwIfAborted(signal);
     const known = this.peek(key);
     if (known !== undefined) return known;
+    this.#observer.missed();
     const id = keyText(key);
     const missing = this.#missing.get(id);
     if (missing !== undefined && missing.until > this.#parts.now()) throw missing.error;
-    return untilAborted(this.#flight(key, id), signal);
+    const wait = this.#waits.share(key, () => this.#patiently(key, this.#flight(key, id)));
+    return untilAborted(wait, signal);
+  }
+
+  async #patiently(key: PromptKey, flight: Promise<Found>): Promise<Found> {
+    const { now } = this.#parts;
+    const patienceMs = now() < this.#impatientUntil ? LITTLE_PATIENCE_MS : PATIENCE_MS;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<undefined>((resolve) => {
+      timer = setTimeout(() => resolve(undefined), patienceMs);
+    });
+    const found = await Promise.race([flight, late]).finally(() => clearTimeout(timer));
+    if (found !== undefined) return found;
+    this.#impatientUntil = now() + RETRY_MS;
+    return (await this.#standIn(key)) ?? this.peek(key) ?? flight;
   }
 
   #flight(key: PromptKey, id: string): Promise<Found> {
-    const flying = this.#flights.get(id);
-    if (flying !== undefined) return flying;
-    const flight = this.#read(key, id).finally(() => this.#flights.delete(id));
-    this.#flights.set(id, flight);
-    return flight;
+    return this.#flights.share(key, () => this.#read(key, id));
   }
 
   async #read(key: PromptKey, id: string): Promise<Found> {
@@ -123,9 +151,11 @@ export class Tiers {
         // A change that came in meanwhile may have made it.
         const stands = feed.applied === asOf && losses === this.#losses;
         if (!stands && attempt < ATTEMPTS) continue;
-        if (stands) this.#rememberMissing(id, read);
-        lastKnownGood.remove(key);
-        await shared?.remove(key);
+        if (stands) {
+          this.#rememberMissing(id, read);
+          lastKnownGood.remove(key);
+          await shared?.remove(key);
+        }
         throw read;
       }
       if ("prompt" in read) return read;
@@ -136,8 +166,8 @@ export class Tiers {
       const ahead = revision > feed.applied;
       // A change came in while the source was asked; it may not be in the answer.
       const overtaken = ahead || losses !== this.#losses || !memory.put(key, kept);
+      if (!overtaken) lastKnownGood.put(key, kept);
       if (!overtaken || attempt === ATTEMPTS) {
-        lastKnownGood.put(key, kept);
         return { prompt: kept, tier: read.tier, stale: feed.silent };
       }
     }
@@ -145,7 +175,7 @@ export class Tiers {
 
   /** What is shared or the source's answer, or what stands in for it; not_found as a value. @throws what else it fails with */
   async #load(key: PromptKey): Promise<Read | Found | PromptdError> {
-    const { memory, shared, source, feed, now, observer = UNOBSERVED } = this.#parts;
+    const { memory, shared, source, feed, now } = this.#parts;
     const { project, name, selector } = key;
     const load = async () => {
       const asked = performance.now();
@@ -158,7 +188,7 @@ export class Tiers {
         if (PromptdError.from(thrown).code === "not_found") outcome = "not_found";
         throw thrown;
       } finally {
-        observer.read(outcome, (performance.now() - asked) / 1000);
+        this.#observer.read(outcome, (performance.now() - asked) / 1000);
       }
     };
     try {
@@ -188,7 +218,7 @@ export class Tiers {
     const { memory, shared, feed, lastKnownGood, now } = this.#parts;
     if (memory.get(key) !== undefined) return undefined;
     const prompt = (await shared?.any(key)) ?? lastKnownGood.get(key) ?? this.#fallbackPrompt(key);
-    if (prompt === undefined) return undefined;
+    if (prompt === undefined || memory.get(key) !== undefined) return undefined;
     const kept: KeptPrompt = {
       version: prompt.version,
       // Of earlier changes it may lack some, which it admits by being stale.
@@ -218,12 +248,13 @@ export class Tiers {
   #refresh(key: PromptKey, kept: KeptPrompt): void {
     const { memory, now } = this.#parts;
     const id = keyText(key);
-    if (this.#flights.has(id)) return;
+    if (this.#flights.has(key)) return;
     this.#flight(key, id).catch((thrown: unknown) => {
       if (PromptdError.from(thrown).code === "not_found") {
         memory.remove(key);
         return;
       }
+      this.#observer.notRefreshed();
       kept.stale = true;
       kept.refreshAt = now() + this.#jittered(RETRY_MS);
     });

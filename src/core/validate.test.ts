@@ -41,6 +41,8 @@ describe("names", () => {
     "new",
     "metrics",
     "prompt-detail",
+    ".",
+    "..",
     "<b>x</b>",
     "a\nb",
     "a\u0000b",

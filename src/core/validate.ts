@@ -47,7 +47,8 @@ export const LIMITS = {
 } as const;
 
 const DEFAULT_PAGE_SIZE = 50;
-const RESERVED_NAMES = new Set(["new", "metrics", "prompt-detail"]);
+/** Pages of Langfuse, and what no URL can hold as a part of its path. */
+const RESERVED_NAMES = new Set(["new", "metrics", "prompt-detail", ".", ".."]);
 const LABEL = /^[a-z0-9_\-.]+$/;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const HTML_TAG = /<[^<>]*>/;

@@ -25,7 +25,9 @@ export function operationRoutes(operations: Operations): RequestListener {
     "/healthz": (response) => send(response, 200, { status: "ok" }),
     "/readyz": async (response) => {
       const dependencies = await operations.dependencies();
-      const sound = Object.values(dependencies).every((state) => state === "ok");
+      // Redis only spares the source questions.
+      const { redis: _, ...needed } = dependencies;
+      const sound = Object.values(needed).every((state) => state === "ok");
       const ready = operations.serving() && (sound || operations.standsAlone());
       const status = ready ? "ready" : operations.serving() ? "not ready" : "stopping";
       send(response, ready ? 200 : 503, { status, dependencies });

@@ -5,9 +5,11 @@ import type { ChangeService } from "../../gen/promptd/v1/change_service_pb.ts";
 import type { KeyService } from "../../gen/promptd/v1/key_service_pb.ts";
 import type { PolicyService } from "../../gen/promptd/v1/policy_service_pb.ts";
 import type { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { compositionTags } from "../core/composition.ts";
 import { PromptdError } from "../core/errors.ts";
 import { allowsPrompt, DEFAULT_PROJECT, type KeyScope } from "../core/keys.ts";
 import type { Caller } from "../core/ports.ts";
+import type { PromptBody } from "../core/prompt.ts";
 
 export type Permissions<Service extends DescService> = {
   [Name in keyof Service["method"]]: KeyScope;
@@ -68,6 +70,11 @@ export function requireScope({ scopes }: Caller, scope: KeyScope): void {
 export function requirePrompt({ promptPatterns }: Caller, name: string): void {
   if (allowsPrompt(promptPatterns, name)) return;
   throw new PromptdError("forbidden", "this key is limited to other prompts");
+}
+
+/** What a version includes is read with it. @throws forbidden where a limited key would include what it may not use */
+export function requireIncluded(caller: Caller, body: PromptBody): void {
+  for (const { name } of compositionTags(body)) requirePrompt(caller, name);
 }
 
 /**

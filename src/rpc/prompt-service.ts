@@ -13,7 +13,6 @@ import {
   SetTagsResponseSchema,
 } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import type { ChangeFeed, ChangeTail } from "../core/cache-ports.ts";
-import { compositionTags } from "../core/composition.ts";
 import { PromptdError } from "../core/errors.ts";
 import { requireValidVersion } from "../core/new-version.ts";
 import type { NewVersion, PromptSource } from "../core/ports.ts";
@@ -35,7 +34,7 @@ import {
 } from "./convert.ts";
 import { toPendingChange } from "./convert-policy.ts";
 import { fromPageToken, readablePage, toPageToken } from "./pages.ts";
-import { requirePrompt, requireScope } from "./permissions.ts";
+import { requireIncluded, requirePrompt, requireScope } from "./permissions.ts";
 import { questionOf } from "./questions.ts";
 import { type Implementation, Later } from "./served.ts";
 import { type Status, toStatus } from "./status.ts";
@@ -150,8 +149,7 @@ export function promptService({
       };
       requireValidVersion(version);
       requirePrompt(caller, name);
-      // What a version includes is read with it.
-      for (const tag of compositionTags(version.body)) requirePrompt(caller, tag.name);
+      requireIncluded(caller, version.body);
       if (labels.some((label) => label !== LATEST_LABEL)) requireScope(caller, "release");
       const created = await source.createVersion(caller, version);
       return create(CreateVersionResponseSchema, {

@@ -15,8 +15,14 @@ export interface Metrics {
   cut(reason: string): void;
   /** Counts an answer about a prompt. */
   answered(tier: string, stale: boolean): void;
+  /** Counts a caller who waits for what memory does not have. */
+  missed(): void;
+  /** Counts a look at what processes share. */
+  looked(outcome: string, seconds: number): void;
   /** Counts a read of the place where prompts live. */
   read(outcome: string, seconds: number): void;
+  /** Counts a prompt in memory that was asked for again in vain. */
+  notRefreshed(): void;
   /** Tells how far a change feed has come, whenever metrics are read. */
   follow(feed: { applied: number; quietMs: number }): void;
   /** Tells whether calls to something go through, whenever metrics are read. */
@@ -26,6 +32,10 @@ export interface Metrics {
   /** All metrics in Prometheus' text format. */
   exposition(): Promise<{ contentType: string; text: string }>;
 }
+
+const READ_SECONDS = [
+  0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+];
 
 /** The metrics of one process, on a registry of their own. */
 export function createMetrics(): Metrics {
@@ -51,11 +61,28 @@ export function createMetrics(): Metrics {
   });
   // Each call counts one, so its labels are not looked up each time.
   const answered = new Map<string, { fresh: Counter.Internal; stale: Counter.Internal }>();
+  const misses = new Counter({
+    name: "promptd_memory_misses_total",
+    help: "Prompts and parts of prompts that were asked for and not in memory.",
+    registers: [registry],
+  });
+  const looks = new Histogram({
+    name: "promptd_redis_read_seconds",
+    help: "Time of looks into Redis, by outcome: `found`; `missing`, so the source was asked; `apart`, Redis was not reached or knows another state of the history. Waiting for another process that asks the source is in it.",
+    labelNames: ["outcome"],
+    buckets: READ_SECONDS,
+    registers: [registry],
+  });
   const reads = new Histogram({
     name: "promptd_source_read_seconds",
     help: "Time of reads from where prompts live, by outcome: `found`, `not_found`, `failed`.",
     labelNames: ["outcome"],
-    buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    buckets: READ_SECONDS,
+    registers: [registry],
+  });
+  const unrefreshed = new Counter({
+    name: "promptd_refresh_failures_total",
+    help: "Prompts in memory that were asked for again in vain, so that they are answered as stale.",
     registers: [registry],
   });
   const durations = new Histogram({
@@ -85,8 +112,17 @@ export function createMetrics(): Metrics {
       }
       counters[stale ? "stale" : "fresh"].inc();
     },
+    missed() {
+      misses.inc();
+    },
+    looked(outcome, seconds) {
+      looks.observe({ outcome }, seconds);
+    },
     read(outcome, seconds) {
       reads.observe({ outcome }, seconds);
+    },
+    notRefreshed() {
+      unrefreshed.inc();
     },
     follow(feed) {
       new Gauge({

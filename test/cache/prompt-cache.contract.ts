@@ -34,9 +34,10 @@ function text(template: string): PromptBody {
   return { type: "text", format: "mustache", config: { model: "m" }, template };
 }
 
-function prompt(body: PromptBody, readAt = 1_000): SharedPrompt {
+function prompt(body: PromptBody, readAt = 1_000, { name, selector } = KEY): SharedPrompt {
+  const number = "version" in selector ? selector.version : 7;
   const version: PromptVersion = {
-    ...{ name: KEY.name, type: body.type, version: 7, revision: 12, body },
+    ...{ name, type: body.type, version: number, revision: 12, body },
     ...{ contentHash: contentHash(canonicalBody(body)), labels: ["production", "latest"] },
     ...{ tags: ["ü", "b"], commitMessage: "why\n", author: "a", updatedAt: new Date(5) },
     createdAt: new Date(4),
@@ -70,10 +71,9 @@ export function promptCacheContract(what: string, open: () => Promise<PromptCach
         { ...KEY, selector: { version: 3 } },
         { ...KEY, selector: { label: "v3" } },
       ];
-      for (const [index, key] of keys.entries()) await cache.put(key, prompt(text(`${index}`)));
-      for (const [index, key] of keys.entries()) {
-        expect(await cache.get(key)).toEqual(prompt(text(`${index}`)));
-      }
+      const of = (key: PromptKey) => prompt(text(JSON.stringify(key)), 1_000, key);
+      for (const key of keys) await cache.put(key, of(key));
+      for (const key of keys) expect(await cache.get(key)).toEqual(of(key));
     });
 
     it("knows nothing of what was never put, or was removed", async () => {

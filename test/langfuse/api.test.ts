@@ -94,6 +94,8 @@ describe("a key on Langfuse's API", () => {
     const limited = [403, "this key is limited to other prompts"];
     expect(await told(create({ name: "theirs" }, key))).toEqual(limited);
     expect(await told(service.call("/v2/prompts/theirs", { key }))).toEqual(limited);
+    const prompt = "@@@langfusePrompt:name=theirs|version=1@@@";
+    expect(await told(create({ name: "mine/spy", prompt }, key))).toEqual(limited);
     expect(await told(label("theirs", 1, ["a"], key))).toEqual(limited);
     const deletion = service.call("/v2/prompts/theirs", { method: "DELETE", key });
     expect(await told(deletion)).toEqual(limited);

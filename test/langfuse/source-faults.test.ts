@@ -106,12 +106,42 @@ describe("a read of a Langfuse", () => {
     expect(service.log.join("")).not.toContain("sk-lf-up");
   });
 
+  it("of a prompt that cannot be read does not keep others from being read", async () => {
+    const one = healthy();
+    upstream.answer = (request, response) => {
+      if (!request.url?.includes("version=7")) return one(request, response);
+      response.end(JSON.stringify({ ...VERSION, version: 7, prompt: null }));
+    };
+    for (let asked = 0; asked < 5; asked++) {
+      await expect(get(7)).rejects.toMatchObject({ code: Code.Unavailable });
+    }
+    expect((await get(2)).prompt?.version).toBe(2);
+  });
+
+  it("that numbers a version beyond what an answer can hold is UNAVAILABLE", async () => {
+    upstream.answer = answering(200, JSON.stringify({ ...VERSION, version: 2 ** 32 }));
+    await expect(service.prompts.getPrompt({ name: "p" })).rejects.toMatchObject({
+      code: Code.Unavailable,
+      message: expect.stringContaining("what promptd cannot read"),
+    });
+  });
+
   it("that does not answer ends in time", async () => {
     upstream.answer = () => {};
     await expect(get(7)).rejects.toMatchObject({
       code: Code.Unavailable,
       message: expect.stringContaining("Langfuse did not answer within 3000 ms"),
     });
+  });
+
+  it("that hangs is answered once Langfuse is well again", async () => {
+    const well = healthy();
+    let asked = 0;
+    upstream.answer = (request, response) => {
+      if (++asked > 1) well(request, response);
+    };
+    expect((await get(7)).prompt?.version).toBe(7);
+    expect(asked).toBe(2);
   });
 
   it("that says both that a prompt is there and that it is not gives up nothing", async () => {

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { connect } from "node:net";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as grpc from "@grpc/grpc-js";
@@ -8,6 +8,11 @@ import { loadSync } from "@grpc/proto-loader";
 import { protoPath } from "grpc-health-check";
 import Libsql from "libsql";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import {
+  createDatabase,
+  postgresUrl,
+  SKIPPED_WITHOUT_POSTGRES,
+} from "../support/postgres-databases.ts";
 import { spawnService } from "../support/process.ts";
 
 let dataDir: string;
@@ -109,3 +114,41 @@ it("cuts off what does not finish within the grace", async () => {
   await failed;
   other.close();
 });
+
+it.skipIf(postgresUrl === undefined)(
+  `does not wait for a database that hangs${postgresUrl ? "" : SKIPPED_WITHOUT_POSTGRES}`,
+  async () => {
+    const url = new URL(await createDatabase());
+    const sockets: Socket[] = [];
+    const proxy = createServer((client) => {
+      const upstream = connect(Number(url.port), url.hostname);
+      client.pipe(upstream).pipe(client);
+      for (const socket of [client, upstream]) sockets.push(socket.on("error", () => {}));
+    });
+    proxy.listen(0, "127.0.0.1");
+    await once(proxy, "listening");
+    const { port } = proxy.address() as AddressInfo;
+    const database = new URL(url);
+    database.host = `127.0.0.1:${port}`;
+    const env = { PROMPTD_DATA_DIR: dataDir, PROMPTD_DATABASE_URL: database.href };
+    const service = await spawnService({ ...env, PROMPTD_SHUTDOWN_GRACE: "0s" });
+    await service.prompts.createVersion({ name: "p", template: { case: "text", value: "one" } });
+    await service.prompts.getPrompt({ name: "p", selector: { case: "label", value: "latest" } });
+    // The connections stay, and nothing comes through any more.
+    for (const socket of sockets) socket.unpipe().pause();
+    expect(await service.stop("SIGTERM")).toBe(0);
+    expect(sockets.some((socket) => !socket.destroyed)).toBe(true);
+    const said = service.log.map(({ msg }) => msg);
+    expect(said).toContain("what is behind the service hangs, and is left alone");
+    expect(said).toContain("stopped");
+    for (const socket of sockets) socket.destroy();
+    proxy.close();
+
+    const again = await spawnService({ ...env, PROMPTD_FALLBACK_DIR: dataDir });
+    const { resolution } = await again.prompts.getPrompt({
+      name: "p",
+      selector: { case: "label", value: "latest" },
+    });
+    expect(resolution).toMatchObject({ version: 1, stale: true });
+  },
+);

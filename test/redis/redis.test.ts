@@ -2,7 +2,7 @@ import { setTimeout } from "node:timers/promises";
 import { Redis } from "ioredis";
 import { expect, it, onTestFinished } from "vitest";
 import type { ChainedChange, PromptKey, SharedPrompt } from "../../src/core/cache-ports.ts";
-import { canonicalBody, contentHash } from "../../src/core/content-hash.ts";
+import { canonicalBody, contentHash, sha256 } from "../../src/core/content-hash.ts";
 import type { PromptBody } from "../../src/core/prompt.ts";
 import { describeOnRedis, openProcess } from "./redis.ts";
 
@@ -95,6 +95,11 @@ describeOnRedis("prompts in Redis", (server) => {
     expect(await two.prompts.look(KEY, NOWHERE, 0, "two")).toBe("claimed");
   });
 
+  it("are read by a process that never heard of its claim", async () => {
+    const { prompts } = await openProcess(server().url);
+    for (const _ of [1, 2]) expect(await prompts.look(KEY, NOWHERE, 0, "me")).toBe("claimed");
+  });
+
   it("are removed where the source says that they are gone", async () => {
     const { prompts } = await openProcess(server().url);
     await prompts.put(KEY, prompt("one"), NOWHERE);
@@ -111,6 +116,61 @@ describeOnRedis("prompts in Redis", (server) => {
     expect(await prompts.look(KEY, NOWHERE, 0, "me")).toBe("apart");
     await raw.del(content);
     expect(await prompts.look(KEY, NOWHERE, 0, "me")).toBe("claimed");
+  });
+
+  it.each<[what: string, entry: (readAt: string, hash: string, json: string) => string]>([
+    ["no entry", () => "x"],
+    ["no JSON", (readAt, hash) => `${readAt} ${hash} {`],
+    ["null", (readAt, hash) => `${readAt} ${hash} null`],
+    ["an empty object", (readAt, hash) => `${readAt} ${hash} {}`],
+    ["of another prompt", (...of) => of.join(" ").replace(/"name":"[^"]*"/, '"name":"other"')],
+    ["of another version", (...of) => of.join(" ").replace('"version":1', '"version":7')],
+    ["a version that is none", (...of) => of.join(" ").replace('"version":1', '"version":true')],
+    ["read at no time", (_, ...of) => ["9".repeat(400), ...of].join(" ")],
+    ["made at no time", (...of) => of.join(" ").replace('"createdAt":1', '"createdAt":9e15')],
+  ])("are not taken where their entry was made by somebody else: %s", async (_, tampered) => {
+    const { prompts, circuit } = await openProcess(server().url);
+    const key = { ...KEY, selector: { version: 1 } };
+    await prompts.put(key, prompt("one"), NOWHERE);
+    const raw = await rawRedis(server().url);
+    const [hash = ""] = await raw.keys("promptd:*:prompt:*");
+    const [, ...entry] = /^(\d+) (\w+) (.*)$/.exec((await raw.hget(hash, "v1")) ?? "") ?? [];
+    await raw.hset(hash, "v1", tampered(...(entry as [string, string, string])));
+    for (let look = 0; look < 5; look++) {
+      expect(["apart", "claimed", "busy"]).toContain(await prompts.look(key, NOWHERE, 0, "me"));
+    }
+    expect(circuit.closed).toBe(true);
+    await prompts.put(key, prompt("one"), NOWHERE);
+    expect(await prompts.look(key, NOWHERE, 0, undefined)).toEqual(prompt("one"));
+  });
+
+  it("tell the hash that their body has, whatever else stands there", async () => {
+    const { prompts } = await openProcess(server().url);
+    await prompts.put(KEY, prompt("one"), NOWHERE);
+    const raw = await rawRedis(server().url);
+    const [hash = ""] = await raw.keys("promptd:*:prompt:*");
+    const entry = (await raw.hget(hash, "lproduction")) ?? "";
+    await raw.hset(hash, "lproduction", entry.replace("{", '{"contentHash":true,"type":"chat",'));
+    expect(await prompts.look(KEY, NOWHERE, 0, undefined)).toEqual(prompt("one"));
+  });
+
+  it.each<[string, unknown]>([
+    ["null", null],
+    ["of no type", { format: "mustache", config: {}, template: "x" }],
+    ["of items that are none", { type: "chat", format: "mustache", config: {}, template: [null] }],
+    ["of another format", { type: "text", format: "x", config: {}, template: "x" }],
+    ["without a config", { type: "text", format: "mustache", template: "x" }],
+  ])("are not taken with a body that nobody could have put there: %s", async (_, body) => {
+    const { prompts } = await openProcess(server().url);
+    await prompts.put(KEY, prompt("one"), NOWHERE);
+    const raw = await rawRedis(server().url);
+    const [hash = ""] = await raw.keys("promptd:*:prompt:*");
+    const entry = (await raw.hget(hash, "lproduction")) ?? "";
+    const text = JSON.stringify(body);
+    const [content = ""] = await raw.keys("promptd:*:content:*");
+    await raw.set(content.replace(/[0-9a-f]+$/, sha256(text)), text);
+    await raw.hset(hash, "lproduction", entry.replace(/ [0-9a-f]{64} /, ` ${sha256(text)} `));
+    expect(await prompts.look(KEY, NOWHERE, 0, "me")).toBe("apart");
   });
 
   it("all expire", async () => {
@@ -196,9 +256,26 @@ describeOnRedis("the stream of changes", (server) => {
     await two.stream.append(undefined, [change(3, "another", "restored")]);
     // It does not know yet, so it begins nothing.
     await one.stream.renew();
+    expect([one.states, two.states]).toEqual([[], ["renewed"]]);
     expect(await one.stream.newest()).toEqual({ revision: 3, hash: "restored" });
     expect(await one.prompts.look(KEY, at(change(9)), 0, undefined)).toBe("apart");
   });
+
+  it.each(["", "{", "null", "[]", '{"revision":1}', "a key that is no text"])(
+    "tells of no change that is none: %j",
+    async (text) => {
+      const { stream } = await openProcess(server().url);
+      await stream.append(undefined, [change(1)]);
+      const raw = await rawRedis(server().url);
+      const [key = ""] = await raw.keys("promptd:*:changes");
+      const none = JSON.stringify({ ...change(2).change, kind: "key_revoked", name: true });
+      const entry = text.startsWith("a key") ? none : text;
+      await raw.xadd(key, "2-0", "hash", "h", "previous", "hash 1", "change", entry);
+      await expect(stream.next(1)).rejects.toMatchObject({ code: "unavailable" });
+      await expect(stream.from(1, 10)).rejects.toMatchObject({ code: "unavailable" });
+      expect(await stream.newest()).toEqual({ revision: 2, hash: "h" });
+    },
+  );
 
   it("begins anew where Redis has lost everything", async () => {
     const { stream, states } = await openProcess(server().url);
@@ -220,6 +297,27 @@ describeOnRedis("a Redis", (server) => {
       message: expect.stringContaining("belongs to the promptd database one, and this one is two"),
     });
     await openProcess(`${server().url}/1`, "two");
+  });
+
+  it("says so where another database's is found later", async () => {
+    await server().crash();
+    const late = await openProcess(server().url, "two");
+    await server().restart();
+    await openProcess(server().url, "one");
+    await expect.poll(() => late.reach().catch(({ code }) => code)).toBe("refused");
+  });
+
+  it("that refuses to be written is told of once, and why", async () => {
+    const { prompts, reach, stream, states } = await openProcess(server().url);
+    await reach();
+    const raw = await rawRedis(server().url);
+    await raw.config("SET", "maxmemory", "1");
+    await expect(stream.append(undefined, [change(1)])).rejects.toMatchObject({
+      code: "unavailable",
+      message: "Redis refuses to work (OOM)",
+    });
+    expect(await prompts.look(KEY, NOWHERE, 0, "me")).toBe("apart");
+    expect(states).toEqual(["refuses"]);
   });
 
   it("may be away when it is opened", async () => {

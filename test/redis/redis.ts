@@ -12,7 +12,7 @@ import {
 export interface Process extends SharedRedis {
   circuit: Breaker;
   /** Whether Redis went away or came back, as it was told. */
-  states: ("reached" | "gone")[];
+  states: ("reached" | "gone" | "refuses" | "renewed")[];
 }
 
 let epochs = 0;

@@ -97,7 +97,7 @@ export class Replica {
           position: () => feed.position,
           freshMs: 3 * FRESH_MS,
           now,
-          newId,
+          claim: newId(),
         }),
       source: {
         load: (_, name, selector) => this.#slowly(() => registry.load(CALLER, name, selector)),

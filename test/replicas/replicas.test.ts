@@ -206,7 +206,7 @@ async function run(steps: readonly Step[], redisUrl?: string): Promise<void> {
           const answer = await replica.ask(name, selector);
           return answer?.stale ? "stale" : answer?.told;
         };
-        await expect.poll(fresh, { message: id, interval: 1 }).toBe(truth);
+        await expect.poll(fresh, { message: id, interval: 1, timeout: 10_000 }).toBe(truth);
       }
     }
   } finally {

@@ -140,6 +140,19 @@ describe("the standard services", () => {
     expect((await fetch(`${base}/nope`)).status).toBe(404);
   });
 
+  it("tell operators that a Redis is away, without which answers go on", async () => {
+    service = await startService({ PROMPTD_REDIS_URL: "redis://127.0.0.1:1" });
+    const ready = await fetch(`http://127.0.0.1:${service.httpPort}/readyz`);
+    expect(ready.status).toBe(200);
+    expect(await ready.json()).toEqual({
+      status: "ready",
+      dependencies: { database: "ok", redis: "Redis cannot be reached" },
+    });
+    await expect(service.prompts.getPrompt({ name: "nope" })).rejects.toMatchObject({
+      code: Code.NotFound,
+    });
+  });
+
   it("count answers by tier, and tell how the history is followed", async () => {
     service = await startService();
     const { prompts, httpPort } = service;
@@ -154,6 +167,7 @@ describe("the standard services", () => {
     for (const line of [
       'promptd_answers_total{tier="source",stale="false"} 1',
       'promptd_answers_total{tier="memory",stale="false"} 2',
+      "promptd_memory_misses_total 2",
       'promptd_source_read_seconds_count{outcome="found"} 1',
       'promptd_source_read_seconds_count{outcome="not_found"} 1',
       "promptd_feed_revision 1",

@@ -29,9 +29,14 @@ interface ServeProcess extends ChildProcess {
 }
 
 /** Starts `promptd serve` on free ports, and searches what it says for leaks. */
-export function spawnServe(flags: readonly string[], env: Record<string, string>): ServeProcess {
+export function spawnServe(
+  flags: readonly string[],
+  env: Record<string, string>,
+  user: { uid?: number; gid?: number } = {},
+): ServeProcess {
   const imports = ["tsx", "./test/support/recorded.ts"].flatMap((module) => ["--import", module]);
   const child = spawn(process.execPath, [...imports, "src/main.ts", "serve", ...flags], {
+    ...user,
     env: {
       PATH: process.env.PATH,
       PROMPTD_GRPC_LISTEN: "127.0.0.1:0",
@@ -52,8 +57,11 @@ export function spawnServe(flags: readonly string[], env: Record<string, string>
 }
 
 /** Starts a service on free ports. It is killed with the test, if it still runs then. */
-export async function spawnService(env: Record<string, string>): Promise<ServiceProcess> {
-  const child = spawnServe([], env);
+export async function spawnService(
+  env: Record<string, string>,
+  user?: { uid: number; gid: number },
+): Promise<ServiceProcess> {
+  const child = spawnServe([], env, user);
   const log: Record<string, unknown>[] = [];
   onTestFinished(() => void child.kill("SIGKILL"));
   const { grpc, http } = await serving(child, log);

@@ -1023,8 +1023,8 @@ export const MissingVariablesSchema: GenEnum<MissingVariables> = /*@__PURE__*/
  * Limits that every request keeps, or it is INVALID_ARGUMENT with
  * google.rpc.BadRequest naming the field:
  *   - a prompt name has 1 to 512 bytes; no `|`, no control character, no HTML
- *     tag, no leading, trailing or double `/`; it is not `new`, `metrics` or
- *     `prompt-detail`;
+ *     tag, no leading, trailing or double `/`; it is not `new`, `metrics`,
+ *     `prompt-detail`, `.` or `..`;
  *   - a label matches ^[a-z0-9_\-.]+$ and has at most 36 characters;
  *   - a user id has at most 1 KiB;
  *   - a reason or commit message has at most 500 characters.

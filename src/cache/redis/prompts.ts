@@ -1,3 +1,4 @@
+import { z } from "zod";
 import type {
   Position,
   PromptKey,
@@ -6,7 +7,7 @@ import type {
   SharedPrompt,
 } from "../../core/cache-ports.ts";
 import { canonicalBody, sha256 } from "../../core/content-hash.ts";
-import type { PromptBody, PromptVersion } from "../../core/prompt.ts";
+import type { JsonValue, PromptBody } from "../../core/prompt.ts";
 import { keyText } from "../../core/tiers.ts";
 import { promptKey, type RedisSpace, streamKey } from "./space.ts";
 
@@ -16,11 +17,40 @@ const KEPT_MS = 24 * 60 * 60 * 1000;
 /** A process that asks the source for longer is not waited for. */
 const CLAIM_MS = 2000;
 
-/** What stands beside a body; times are milliseconds since 1970. */
-type Metadata = Omit<PromptVersion, "body" | "updatedAt" | "createdAt"> & {
-  updatedAt: number;
-  createdAt: number;
-};
+/** In milliseconds since 1970. */
+const time = z
+  .int()
+  .transform((milliseconds) => new Date(milliseconds))
+  .pipe(z.date());
+
+/** What stands beside a body. Others may write to a Redis too, so nothing of it is taken unseen. */
+const metadata = z.object({
+  name: z.string(),
+  version: z
+    .int()
+    .min(1)
+    .max(2 ** 32 - 1),
+  revision: z.int().min(0),
+  labels: z.array(z.string()).readonly(),
+  tags: z.array(z.string()).readonly(),
+  commitMessage: z.string(),
+  author: z.string(),
+  updatedAt: time,
+  createdAt: time,
+});
+
+const format = z.enum(["mustache", "fstring"]);
+const config = z.custom<JsonValue>((value) => value !== undefined);
+
+const item = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("chatmessage"), role: z.string(), content: z.string() }),
+  z.object({ type: z.literal("placeholder"), name: z.string() }),
+]);
+
+const body = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("text"), format, template: z.string(), config }),
+  z.object({ type: z.literal("chat"), format, template: z.array(item), config }),
+]);
 
 /**
  * Prompts in Redis: one hash per prompt, with a field per selector that holds
@@ -54,21 +84,20 @@ export class RedisPrompts implements SharedCache {
       if (reply === undefined) return "apart";
       const [state, prompt, body] = reply.map(String);
       if (state !== "found") return state as SharedLook;
-      return parsePrompt(prompt ?? "", body ?? "") ?? "apart";
+      return parsePrompt(key, prompt ?? "", body ?? "") ?? "apart";
     } catch {
       return "apart";
     }
   }
 
   put(key: PromptKey, { version, readAt }: SharedPrompt, at: Position): Promise<void> {
-    const { body, ...rest } = version;
-    const { updatedAt, createdAt } = rest;
-    const metadata: Metadata = { ...rest, updatedAt: +updatedAt, createdAt: +createdAt };
-    const prompt = `${readAt} ${version.contentHash} ${JSON.stringify(metadata)}`;
+    const { body, contentHash, updatedAt, createdAt, type: _, ...rest } = version;
+    const beside = { ...rest, updatedAt: +updatedAt, createdAt: +createdAt };
+    const prompt = `${readAt} ${contentHash} ${JSON.stringify(beside satisfies z.input<typeof metadata>)}`;
     return this.#behind("put", (prefix) => ({
       keys: [
         ...[streamKey(prefix), this.#promptKey(prefix, key)],
-        contentKey(prefix, key, version.contentHash),
+        contentKey(prefix, key, contentHash),
       ],
       args: [at.revision, at.hash, fieldOf(key), prompt, canonicalBody(body), KEPT_MS],
     }));
@@ -110,18 +139,20 @@ function contentKey(prefix: string, { project }: PromptKey, contentHash: string)
   return `${prefix}content:${project}:${contentHash}`;
 }
 
-/** @returns undefined for what is not what it says it is */
-function parsePrompt(prompt: string, body: string): SharedPrompt | undefined {
-  const [, readAt, contentHash, json = ""] = /^(\d+) ([0-9a-f]+) (.*)$/s.exec(prompt) ?? [];
-  if (sha256(body) !== contentHash) return undefined;
-  const metadata = JSON.parse(json) as Metadata;
-  return {
-    readAt: Number(readAt),
-    version: {
-      ...metadata,
-      updatedAt: new Date(metadata.updatedAt),
-      createdAt: new Date(metadata.createdAt),
-      body: JSON.parse(body) as PromptBody,
-    },
-  };
+/** @returns undefined for what is not what it says it is. @throws for what is nothing that was put there */
+function parsePrompt(
+  { name, selector }: PromptKey,
+  prompt: string,
+  text: string,
+): SharedPrompt | undefined {
+  const [, readAt, contentHash = "", json = ""] =
+    /^(\d{1,15}) ([0-9a-f]+) (.*)$/s.exec(prompt) ?? [];
+  if (sha256(text) !== contentHash) return undefined;
+  const beside = metadata.parse(JSON.parse(json));
+  const another = "version" in selector && selector.version !== beside.version;
+  if (beside.name !== name || another) return undefined;
+  const content = JSON.parse(text) as PromptBody;
+  body.parse(content);
+  const version = { ...beside, contentHash, type: content.type, body: content };
+  return { readAt: Number(readAt), version };
 }

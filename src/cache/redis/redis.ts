@@ -9,7 +9,7 @@ export interface SharedRedis {
   stream: ChangeStream;
   /** Begins to use it, for this database. @throws refused where it is another database's */
   open(databaseId: string): Promise<void>;
-  /** Answers once Redis has. @throws unavailable */
+  /** Answers once Redis has. @throws unavailable, refused where it is another database's */
   reach(): Promise<void>;
   close(): void;
 }
@@ -27,6 +27,7 @@ export function openRedis({ sourceOf, ...options }: RedisOptions): SharedRedis {
     stream: new RedisChangeStream(space, sourceOf),
     open: (databaseId) => space.open(databaseId),
     reach: async () => {
+      await space.prefix();
       await space.ask((redis) => redis.ping());
     },
     close: () => space.close(),

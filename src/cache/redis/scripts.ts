@@ -33,8 +33,9 @@ export const SCRIPTS = {
   newest: `${EPOCH}${END}
     return {'ok', revision, hash}`,
 
-  /** KEYS: epoch; ARGV: epoch, the next one. */
+  /** What is shared of prompts expires by itself. KEYS: epoch, stream; ARGV: epoch, the next one. */
   renew: `${EPOCH}
+    redis.call('unlink', KEYS[2])
     redis.call('set', KEYS[1], ARGV[2])
     return {'ok'}`,
 
@@ -61,14 +62,16 @@ export const SCRIPTS = {
     local found = redis.call('hget', KEYS[3], ARGV[4])
     if found then
       local readAt, content = string.match(found, '^(%d+) (%x+) ')
-      if tonumber(readAt) > tonumber(ARGV[5]) then
+      if readAt and tonumber(readAt) > tonumber(ARGV[5]) then
         local body = redis.call('get', ARGV[6] .. content)
         if body then return {'found', found, body} end
       end
     end
     if ARGV[7] == '' then return {'apart'} end
-    if redis.call('set', KEYS[4], ARGV[7], 'nx', 'px', ARGV[8]) then return {'claimed'} end
-    return {'busy'}`,
+    local holder = redis.call('get', KEYS[4])
+    if holder and holder ~= ARGV[7] then return {'busy'} end
+    redis.call('set', KEYS[4], ARGV[7], 'px', ARGV[8])
+    return {'claimed'}`,
 
   /**
    * KEYS: epoch, stream, prompt, content.

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { Redis, type RedisOptions } from "ioredis";
+import { Redis, type RedisOptions, ReplyError } from "ioredis";
 import type { Circuit } from "../../core/cache-ports.ts";
 import { PromptdError } from "../../core/errors.ts";
 import { SCRIPTS } from "./scripts.ts";
@@ -11,6 +11,9 @@ const DEAD_MS = 2000;
 
 /** Between attempts to connect: short, so that all is well soon after Redis is. */
 const RECONNECT_MS = { first: 50, most: 500 };
+
+/** It is told once in so long that Redis refuses what it is asked. */
+const REFUSALS_MS = 60_000;
 
 const PREFIX = "promptd:";
 
@@ -24,8 +27,11 @@ export interface SpaceOptions {
   circuit: Circuit;
   /** A fresh name of an epoch. */
   newId: () => string;
-  /** Told when Redis goes away and comes back. */
-  onState: (state: "reached" | "gone", cause?: unknown) => void;
+  /**
+   * Told when Redis goes away and comes back, once a minute that it refuses what it is asked, and
+   * when this process has begun a new epoch.
+   */
+  onState: (state: "reached" | "gone" | "refuses" | "renewed", cause?: unknown) => void;
 }
 
 /**
@@ -33,7 +39,7 @@ export interface SpaceOptions {
  *
  * All keys but the two that say so are of an epoch: a history that was replaced
  * by another one, as a restore does, begins a new epoch, and whatever was kept
- * before is out of reach at once. It expires by itself.
+ * before is out of reach at once. The stream goes with it; the rest expires by itself.
  */
 export class RedisSpace {
   readonly #options: SpaceOptions;
@@ -42,6 +48,7 @@ export class RedisSpace {
   #databaseId: string | undefined;
   #epoch: string | undefined;
   #gone = false;
+  #refusedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: SpaceOptions) {
     this.#options = options;
@@ -133,8 +140,12 @@ export class RedisSpace {
 
   /** Begins another epoch, unless somebody has. @throws refused, unavailable */
   async renew(): Promise<void> {
-    await this.run("renew", () => ({ args: [this.#options.newId()] }));
+    const renewed = await this.run("renew", (prefix) => ({
+      keys: [streamKey(prefix)],
+      args: [this.#options.newId()],
+    }));
     this.#epoch = undefined;
+    if (renewed !== undefined) this.#options.onState("renewed");
   }
 
   /** Runs a command on the connection that all share. @throws unavailable */
@@ -143,7 +154,7 @@ export class RedisSpace {
       try {
         return await work(this.#redis);
       } catch (cause) {
-        throw unreachable(cause);
+        throw cause instanceof ReplyError ? this.#refusal(cause as Error) : unreachable(cause);
       }
     });
   }
@@ -162,6 +173,16 @@ export class RedisSpace {
       const command = commands[`${commandOf(script)}Buffer`];
       return command?.call(redis, keys.length, ...keys, ...args) as Promise<Reply>;
     });
+  }
+
+  /** It is full, a replica that cannot be written, or does not let this user run scripts. */
+  #refusal(cause: Error): PromptdError {
+    if (performance.now() - this.#refusedAt > REFUSALS_MS) {
+      this.#refusedAt = performance.now();
+      this.#options.onState("refuses", cause);
+    }
+    const [code] = /^[A-Z]+/.exec(cause.message) ?? ["ERR"];
+    return new PromptdError("unavailable", `Redis refuses to work (${code})`, { cause });
   }
 
   /** Who comes back may have lost everything. */

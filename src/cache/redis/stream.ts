@@ -1,7 +1,8 @@
 import type { Redis } from "ioredis";
+import { z } from "zod";
 import type { ChainedChange, ChangeStream, Position } from "../../core/cache-ports.ts";
 import { PromptdError } from "../../core/errors.ts";
-import type { Change } from "../../core/prompt.ts";
+import { CHANGE_KINDS, type Change } from "../../core/prompt.ts";
 import { promptKey, type RedisSpace, streamKey, unreachable } from "./space.ts";
 
 /** Changes that stay in the stream, at least. */
@@ -101,9 +102,24 @@ export class RedisChangeStream implements ChangeStream {
   }
 }
 
+/** What processes act on when they hear of a change. Others may write to a Redis too. */
+const heard = z.object({
+  revision: z.int().min(1),
+  kind: z.enum(CHANGE_KINDS),
+  project: z.string(),
+  name: z.string(),
+});
+
+/** @throws unavailable for an entry that holds no change */
 function toEntry([, fields]: [id: string, fields: string[]]) {
-  const [, hash = "", , previous = "", , change = ""] = fields;
-  return { hash, previous, change: parseChange(change) };
+  const [, hash = "", , previous = "", , text = ""] = fields;
+  try {
+    const change = parseChange(text);
+    heard.parse(change);
+    return { hash, previous, change };
+  } catch (cause) {
+    throw new PromptdError("unavailable", "the stream in Redis holds what is no change", { cause });
+  }
 }
 
 /** JSON has no times of its own. */

@@ -14,7 +14,7 @@ import {
 import type { Answer, Resolver } from "../../core/resolver.ts";
 import { parseMustache } from "../../core/template/mustache.ts";
 import { LIMITS } from "../../core/validate.ts";
-import { requirePrompt, requireScope } from "../permissions.ts";
+import { requireIncluded, requirePrompt, requireScope } from "../permissions.ts";
 import { etagOf, pageJson, resolvedJson, versionJson } from "./answers.ts";
 import { refusalText } from "./errors.ts";
 import {
@@ -133,6 +133,7 @@ export function langfusePrompts({
       requireDistinctNames(version.body);
       requireValidVersion(version);
       requirePlainKeys(version.body.config);
+      requireIncluded(caller, version.body);
       const created = await source
         .createVersion(caller, version)
         .catch((thrown) => refused(caller, name, thrown));

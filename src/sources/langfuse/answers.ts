@@ -16,7 +16,11 @@ import type { Sighting } from "../../core/source-journal.ts";
 import { Validator } from "../../core/validate.ts";
 
 const time = z.iso.datetime({ offset: true }).transform((text) => new Date(text));
-const version = z.int().min(1);
+/** As the contract has it. */
+const version = z
+  .int()
+  .min(1)
+  .max(2 ** 32 - 1);
 
 /** Old items have no `type`; those of other types are messages like any other. */
 const chatItem = z.union([

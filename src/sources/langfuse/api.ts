@@ -46,6 +46,9 @@ export interface LangfuseApiOptions {
 
 const TIMEOUT_MS = 5000;
 
+/** A read without an answer is sent again beside it after this time: one that hangs goes on hanging when Langfuse is back. */
+const AGAIN_MS = 1000;
+
 /** The most that Langfuse puts on a page. */
 const PAGE = 100;
 
@@ -91,7 +94,7 @@ export class LangfuseApi {
     // Composition is resolved here, so that each part is known by itself.
     const query = { promptName: encodeURIComponent(name), ...selector, resolve: "false" };
     const found = await this.#ask(versionAnswer, (params) =>
-      this.#client.promptsGet(query, params),
+      insistently(() => this.#client.promptsGet(query, params)),
     );
     const wrong = "version" in selector && found.version !== selector.version;
     if (found.name !== name || wrong) throw unreadable("an answer about another version");
@@ -108,7 +111,7 @@ export class LangfuseApi {
   async page(listing: Listing, page: number, limit = PAGE, timeoutMs = this.#timeoutMs) {
     const { data, meta } = await this.#ask(
       pageAnswer,
-      (params) => this.#client.promptsList({ ...listing, page, limit }, params),
+      (params) => insistently(() => this.#client.promptsList({ ...listing, page, limit }, params)),
       timeoutMs,
     );
     return { entries: data, totalItems: meta.totalItems, totalPages: meta.totalPages };
@@ -224,8 +227,24 @@ export class LangfuseApi {
       throw faultOfStatus(status, body, waitMs);
     } finally {
       clearTimeout(timer);
+      // What was sent more than once has been answered once.
+      request.abort();
       this.#open.delete(request);
     }
+  }
+}
+
+/** What is answered first counts. */
+async function insistently<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    return await new Promise((resolve, reject) => {
+      const again = () => void ask().then(resolve, reject);
+      timer = setInterval(again, AGAIN_MS);
+      again();
+    });
+  } finally {
+    clearInterval(timer);
   }
 }
 

@@ -58,6 +58,11 @@ export function unreadable(cause: unknown): PromptdError {
   });
 }
 
+/** Whether there was an answer, which promptd cannot read: others may well be as expected. */
+export function isUnreadable({ message }: PromptdError): boolean {
+  return message === UNREADABLE;
+}
+
 /** @param late whether it was given up for taking too long */
 export function unreached(cause: unknown, late: boolean): PromptdError {
   const message = late ? "Langfuse did not answer in time" : "Langfuse cannot be reached";
