@@ -35,6 +35,11 @@ export const LIMITS = {
   promptPatterns: 20,
   certificateSubjectBytes: 512,
   deletedVersions: 1000,
+  /** Beside control. */
+  arms: 15,
+  overrides: 1000,
+  /** As long as a name, which is the default. */
+  saltBytes: 512,
   batch: 100,
   /** A call lasts a minute at most. */
   waitMs: 50_000,
@@ -122,6 +127,12 @@ export class Validator {
   userId(userId: string, field = "user_id"): void {
     this.#bytes(userId, LIMITS.userIdBytes, field);
     this.require(userId.isWellFormed(), field, "must not hold a broken surrogate");
+  }
+
+  /** What a rollout hashes before the user id; empty: the default. */
+  salt(salt: string): void {
+    this.#bytes(salt, LIMITS.saltBytes, "salt");
+    this.require(salt.isWellFormed(), "salt", "must not hold a broken surrogate");
   }
 
   /** A reason or commit message. */
