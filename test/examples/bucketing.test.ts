@@ -28,7 +28,7 @@ beforeAll(() => {
 
 afterAll(() => rmSync(folder, { recursive: true }));
 
-describe.each(PROGRAMS)("$command", ({ command: [program, ...args], needs: [needed, ask] }) => {
+describe.each(PROGRAMS)("the program for $needs.0", ({ command: [program, ...args], needs: [needed, ask] }) => {
   const here = runs(needed, ask);
   if (!here && process.env.CI === "true") throw new Error(`CI needs ${needed}`);
   const skipped = here ? "" : ` (skipped: needs ${needed})`;
