@@ -1,10 +1,11 @@
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { type Runtime, start } from "../runtime.ts";
+import type { Runtime } from "../runtime.ts";
 import type { Settings } from "../settings.ts";
 import { EXIT } from "./exit.ts";
 import { type SettingOptions, settingsOf } from "./setting-options.ts";
 import type { Terminal } from "./terminal.ts";
+import { withSmallYoungHeap } from "./young-heap.ts";
 
 /** One of the prompts that come with promptd. */
 const EXAMPLE = "support/reply";
@@ -15,7 +16,10 @@ const EXIT_MS = 100;
 /** `promptd serve`: until the first SIGTERM or SIGINT, and the calls that were in flight then. */
 export async function serve(terminal: Terminal, options: SettingOptions): Promise<void> {
   const settings = settingsOf(terminal, options);
-  const runtime = await start(settings);
+  const runtime = await withSmallYoungHeap(async () => {
+    const { start } = await import("../runtime.ts");
+    return start(settings);
+  });
   terminal.out(firstSteps(runtime, settings));
   await stopSignal();
   await runtime.close();
