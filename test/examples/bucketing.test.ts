@@ -28,37 +28,40 @@ beforeAll(() => {
 
 afterAll(() => rmSync(folder, { recursive: true }));
 
-describe.each(PROGRAMS)("the program for $needs.0", ({ command: [program, ...args], needs: [needed, ask] }) => {
-  const here = runs(needed, ask);
-  if (!here && process.env.CI === "true") throw new Error(`CI needs ${needed}`);
-  const skipped = here ? "" : ` (skipped: needs ${needed})`;
+describe.each(PROGRAMS)(
+  "the program for $needs.0",
+  ({ command: [program, ...args], needs: [needed, ask] }) => {
+    const here = runs(needed, ask);
+    if (!here && process.env.CI === "true") throw new Error(`CI needs ${needed}`);
+    const skipped = here ? "" : ` (skipped: needs ${needed})`;
 
-  it.skipIf(!here)(
-    `agrees with all vectors${skipped}`,
-    () => {
-      const out = execFileSync(program, [...args, resolve(FOLDER, "vectors.json")], {
-        cwd: FOLDER,
-        encoding: "utf8",
-      });
-      expect(out).toBe(`${length} of ${length} vectors passed\n`);
-    },
-    TIMEOUT_MS,
-  );
+    it.skipIf(!here)(
+      `agrees with all vectors${skipped}`,
+      () => {
+        const out = execFileSync(program, [...args, resolve(FOLDER, "vectors.json")], {
+          cwd: FOLDER,
+          encoding: "utf8",
+        });
+        expect(out).toBe(`${length} of ${length} vectors passed\n`);
+      },
+      TIMEOUT_MS,
+    );
 
-  it.skipIf(!here)(
-    `fails where one is wrong${skipped}`,
-    () => {
-      const wrong = join(folder, "wrong.json");
-      writeFileSync(wrong, text.replace('"bucket": 7967', '"bucket": 7968'));
-      const run = spawnSync(program, [...args, wrong], { cwd: FOLDER, encoding: "utf8" });
-      expect(run.status).toBe(1);
-      expect(run.stdout).toBe(`${length - 1} of ${length} vectors passed\n`);
-    },
-    TIMEOUT_MS,
-  );
+    it.skipIf(!here)(
+      `fails where one is wrong${skipped}`,
+      () => {
+        const wrong = join(folder, "wrong.json");
+        writeFileSync(wrong, text.replace('"bucket": 7967', '"bucket": 7968'));
+        const run = spawnSync(program, [...args, wrong], { cwd: FOLDER, encoding: "utf8" });
+        expect(run.status).toBe(1);
+        expect(run.stdout).toBe(`${length - 1} of ${length} vectors passed\n`);
+      },
+      TIMEOUT_MS,
+    );
 
-  it("is short", () => {
-    const lines = readFileSync(join(FOLDER, args.at(-1) ?? ""), "utf8").split("\n").length - 1;
-    expect(lines).toBeLessThanOrEqual(60);
-  });
-});
+    it("is short", () => {
+      const lines = readFileSync(join(FOLDER, args.at(-1) ?? ""), "utf8").split("\n").length - 1;
+      expect(lines).toBeLessThanOrEqual(60);
+    });
+  },
+);
