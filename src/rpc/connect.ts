@@ -17,6 +17,7 @@ import {
   connectNodeAdapter,
 } from "@connectrpc/connect-node";
 import { PromptdError } from "../core/errors.ts";
+import { callController } from "./call-controller.ts";
 import { CallFailure, type Calls, DEADLINE_PASSED } from "./calls.ts";
 import { HttpArrival, pathOf } from "./http-arrival.ts";
 import type { OpenCall, OpenCalls } from "./open-calls.ts";
@@ -236,7 +237,7 @@ function requestOf({ values }: HandlerContext): IncomingMessage {
 
 /** Aborted when the caller is gone or its deadline has passed. */
 function signalOf({ signal }: HandlerContext): AbortSignal {
-  const controller = new AbortController();
+  const controller = callController();
   const abort = () => controller.abort(deadlineError(signal.reason));
   if (signal.aborted) abort();
   else signal.addEventListener("abort", abort, { once: true });

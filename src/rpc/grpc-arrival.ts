@@ -3,6 +3,7 @@ import type { PeerCertificate } from "node:tls";
 import type { Metadata } from "@grpc/grpc-js";
 import { LRUCache } from "lru-cache";
 import { PromptdError } from "../core/errors.ts";
+import { callController } from "./call-controller.ts";
 import { type Arrival, DEADLINE_PASSED, NEVER_ABORTED, originOf } from "./calls.ts";
 
 /** What grpc-js tells of a call beside its message. */
@@ -53,7 +54,7 @@ export class GrpcArrival implements Arrival {
 
 /** Aborted when the caller is gone or its deadline has passed. */
 export function signalOf(call: RunningCall): AbortSignal {
-  const controller = new AbortController();
+  const controller = callController();
   const abort = () => {
     const late = Number(call.getDeadline()) <= Date.now();
     controller.abort(late ? new PromptdError("deadline", DEADLINE_PASSED) : undefined);

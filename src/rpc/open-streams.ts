@@ -1,5 +1,5 @@
-import { setMaxListeners } from "node:events";
 import { PromptdError, throwIfAborted } from "../core/errors.ts";
+import { callController } from "./call-controller.ts";
 import type { OpenCall, OpenCalls } from "./open-calls.ts";
 
 /** As the contract has it. */
@@ -66,7 +66,7 @@ export class OpenStreams {
 
 /** One stream. It is over when its signal is aborted, whether or not anybody waits for it. */
 export class OpenStream {
-  readonly #controller = new AbortController();
+  readonly #controller = callController();
   readonly #openCalls: OpenCalls;
   readonly #call: OpenCall;
   readonly #caller: AbortSignal;
@@ -83,8 +83,6 @@ export class OpenStream {
   ) {
     this.#openCalls = openCalls;
     this.#call = call;
-    // Each answer that is looked for listens.
-    setMaxListeners(0, this.signal);
     this.#caller = caller;
     this.#patienceMs = patienceMs;
     this.#onEnd = onEnd;

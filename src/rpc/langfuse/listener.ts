@@ -3,6 +3,7 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import { PromptdError } from "../../core/errors.ts";
 import type { Caller } from "../../core/ports.ts";
+import { callController } from "../call-controller.ts";
 import { type Arrival, CallFailure, type Calls } from "../calls.ts";
 import { openCallOf } from "../connect.ts";
 import { HttpArrival } from "../http-arrival.ts";
@@ -207,7 +208,7 @@ async function readBody(
 
 /** Aborted when the caller is gone. */
 function signalOf(response: ServerResponse): AbortSignal {
-  const controller = new AbortController();
+  const controller = callController();
   response.once("close", () => {
     if (!response.writableFinished) controller.abort();
   });
