@@ -1,11 +1,12 @@
 import { PromptdError } from "../core/errors.ts";
+import { moved } from "../core/mutation-rules.ts";
 import { listed } from "../core/not-found.ts";
 import { type PendingChange, requireApprover } from "../core/policy.ts";
 import type { Decision } from "../core/ports.ts";
 import type { LabelChange } from "../core/prompt.ts";
 import { applyLabels } from "./edit-prompt.ts";
 import { heedLabelPolicies } from "./label-policies.ts";
-import { moved, plannedMoves } from "./labels.ts";
+import { plannedMoves } from "./labels.ts";
 import { type Mutation, recordChange } from "./mutation.ts";
 import { removePendingChange } from "./pending-changes.ts";
 import { requireExisting, requireVersions } from "./standing.ts";

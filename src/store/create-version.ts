@@ -1,11 +1,11 @@
 import { canonicalBody, contentHash } from "../core/content-hash.ts";
-import { PromptdError } from "../core/errors.ts";
+import { moved, previousMoves, requireSuccessor } from "../core/mutation-rules.ts";
 import type { CreatedVersion, NewVersion } from "../core/ports.ts";
 import { LATEST_LABEL } from "../core/prompt.ts";
 import { CompositionCheck } from "./composition-check.ts";
 import { recordDependencies } from "./dependencies.ts";
 import { requireNoApproval } from "./label-policies.ts";
-import { moved, moveLabels, plannedMoves, previousMoves, setLatest } from "./labels.ts";
+import { moveLabels, plannedMoves, setLatest } from "./labels.ts";
 import { type Mutation, recordChange } from "./mutation.ts";
 import { findStanding, requireProject, type Standing } from "./standing.ts";
 import { replaceTags } from "./tags.ts";
@@ -49,24 +49,6 @@ export async function createVersion(
     ...(tags && { tags }),
   });
   return { ...answer, revision };
-}
-
-/** Whether the version may follow what stands. @throws conflict, refused */
-function requireSuccessor(standing: Standing | undefined, asked: NewVersion): void {
-  const newest = standing?.newest ?? 0;
-  const { name, expectedLatestVersion: expected = newest } = asked;
-  if (expected !== newest) {
-    const found = newest === 0 ? "no version" : `version ${newest}`;
-    const hoped = expected === 0 ? "none" : expected;
-    throw new PromptdError("conflict", `prompt "${name}" has ${found} as its newest, not ${hoped}`);
-  }
-  if (newest !== 0 && standing?.type !== asked.body.type) {
-    throw new PromptdError(
-      "refused",
-      `prompt "${name}" is a ${standing?.type} prompt: the type cannot change between versions`,
-      { refusal: { rule: "type_differs" } },
-    );
-  }
 }
 
 /** Adds a version, and the prompt with its first one, and puts `latest` on it. */

@@ -1,3 +1,4 @@
+import { moved, previousMoves } from "../core/mutation-rules.ts";
 import { requireAuthor } from "../core/policy.ts";
 import type { Edit, LabelsSet } from "../core/ports.ts";
 import type { LabelChange, LabelMove } from "../core/prompt.ts";
@@ -5,7 +6,7 @@ import type { ChangeDetail } from "./change-log.ts";
 import { CompositionCheck } from "./composition-check.ts";
 import { requireNotIncluded } from "./dependencies.ts";
 import { heedLabelPolicies } from "./label-policies.ts";
-import { moved, moveLabels, plannedMoves, previousMoves } from "./labels.ts";
+import { moveLabels, plannedMoves } from "./labels.ts";
 import { type Mutation, recordChange } from "./mutation.ts";
 import { addPendingChange, findSamePendingChange } from "./pending-changes.ts";
 import { requireExisting, requireVersions } from "./standing.ts";

@@ -43,15 +43,6 @@ export async function moveLabels(
   if (changes.some(({ from, to }) => from === 0 && to !== 0)) await requireRoom(db, prompt);
 }
 
-export function moved({ from, to }: LabelChange): boolean {
-  return from !== to;
-}
-
-/** Sent as moves they undo the changes. */
-export function previousMoves(changes: readonly LabelChange[]): LabelMove[] {
-  return changes.map(({ label, from }) => ({ label, version: from }));
-}
-
 /** Puts `latest`, which nobody else moves, on a version. */
 export async function setLatest(db: Connection, prompt: PromptKey, version: number): Promise<void> {
   await putLabels(db, prompt, [{ label: LATEST_LABEL, version, place: LAST_PLACE }]);

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { v7 } from "uuid";
 import { PromptdError } from "../core/errors.ts";
+import { requireRevision } from "../core/mutation-rules.ts";
 import type { Caller } from "../core/ports.ts";
 import { PROMPT_CHANGE_KINDS } from "../core/prompt.ts";
 import type { Sighting, SourceChange, SourceEdit, SourceJournal } from "../core/source-journal.ts";
@@ -73,12 +74,7 @@ export class StoredSourceJournal implements SourceJournal {
       if (open !== undefined && open.expires_at > now) return undefined;
       if (open !== undefined) await recoverIntent(db, open, now);
       const revision = (await revisionsOf(db, project, [name])).get(name) ?? 0;
-      if (expectedRevision !== undefined && expectedRevision !== revision) {
-        throw new PromptdError(
-          "conflict",
-          `prompt "${name}" has revision ${revision}, not ${expectedRevision}: it was changed since`,
-        );
-      }
+      requireRevision(name, revision, expectedRevision);
       const id = v7();
       const row = { ...prompt, id, actor, origin, expires_at: now + EXPIRY_MS };
       await db.insertInto("source_intents").values(row).execute();

@@ -1,4 +1,5 @@
 import { PromptdError } from "../core/errors.ts";
+import { requireRevision } from "../core/mutation-rules.ts";
 import { promptNotFound } from "../core/not-found.ts";
 import { LATEST_LABEL, type PromptType } from "../core/prompt.ts";
 import type { Connection } from "./database.ts";
@@ -59,12 +60,7 @@ export async function requireExisting(
   if (standing === undefined) await requireProject(db, prompt.project);
   if (standing === undefined || standing.newest === null) throw promptNotFound(prompt);
   const { newest, revision } = standing;
-  if (expectedRevision !== undefined && expectedRevision !== revision) {
-    throw new PromptdError(
-      "conflict",
-      `prompt "${prompt.name}" has revision ${revision}, not ${expectedRevision}: it was changed since`,
-    );
-  }
+  requireRevision(prompt.name, revision, expectedRevision);
   return { ...standing, newest };
 }
 

@@ -1,9 +1,10 @@
 import { canonicalBody, contentHash } from "../../core/content-hash.ts";
 import { PromptdError } from "../../core/errors.ts";
+import { moved, previousMoves, requireSuccessor } from "../../core/mutation-rules.ts";
 import type { CreatedVersion, NewVersion } from "../../core/ports.ts";
 import { type Entry, hashOf, newestOf, toConfig } from "./answers.ts";
 import { answerOf } from "./faults.ts";
-import { type Mutation, moved, previousMoves, requireMovable } from "./mutation.ts";
+import { type Mutation, requireMovable } from "./mutation.ts";
 import { moveLabels, plannedMoves } from "./set-labels.ts";
 
 /** Of creates that lose against others at the same moment, which Langfuse does not put in a row. */
@@ -19,7 +20,7 @@ export async function createVersion(
   const { api } = mutation;
   for (let attempt = 1; ; attempt++) {
     const entry = await api.entry(asked.name);
-    requireSuccessor(entry, asked);
+    requireSuccessor(entry && { newest: newestOf(entry), type: entry.type }, asked);
     const same = await sameVersion(mutation, entry, asked);
     if (entry !== undefined && same !== undefined) {
       return labelExisting(mutation, entry, asked, same);
@@ -117,22 +118,4 @@ function requireLangfuseFormat({ body }: NewVersion): void {
   if (body.format === "mustache") return;
   const message = `Langfuse knows templates of format mustache alone, and this one is ${body.format}`;
   throw new PromptdError("refused", message);
-}
-
-/** Whether the version may follow what stands. @throws conflict, refused */
-function requireSuccessor(entry: Entry | undefined, asked: NewVersion): void {
-  const newest = newestOf(entry);
-  const { name, expectedLatestVersion: expected = newest } = asked;
-  if (expected !== newest) {
-    const found = newest === 0 ? "no version" : `version ${newest}`;
-    const hoped = expected === 0 ? "none" : expected;
-    throw new PromptdError("conflict", `prompt "${name}" has ${found} as its newest, not ${hoped}`);
-  }
-  if (entry !== undefined && entry.type !== asked.body.type) {
-    throw new PromptdError(
-      "refused",
-      `prompt "${name}" is a ${entry.type} prompt: the type cannot change between versions`,
-      { refusal: { rule: "type_differs" } },
-    );
-  }
 }

@@ -1,7 +1,6 @@
 import { PromptdError, throwIfAborted } from "../../core/errors.ts";
 import { allowsPrompt } from "../../core/keys.ts";
 import type { Caller } from "../../core/ports.ts";
-import type { LabelChange, LabelMove } from "../../core/prompt.ts";
 import type {
   Sighting,
   SourceChange,
@@ -107,15 +106,6 @@ function told(error: PromptdError, { promptPatterns }: Caller): PromptdError {
   }
   const message = "Langfuse refuses it; a key that is limited to some prompts is not told why";
   return new PromptdError("refused", message, { cause: error.cause });
-}
-
-export function moved({ from, to }: LabelChange): boolean {
-  return from !== to;
-}
-
-/** Sent as moves they undo the changes. */
-export function previousMoves(changes: readonly LabelChange[]): LabelMove[] {
-  return changes.map(({ label, from }) => ({ label, version: from }));
 }
 
 /**

@@ -1,9 +1,10 @@
 import { PromptdError } from "../../core/errors.ts";
+import { moved, previousMoves } from "../../core/mutation-rules.ts";
 import { promptNotFound } from "../../core/not-found.ts";
 import type { Edit, LabelsSet } from "../../core/ports.ts";
 import { LATEST_LABEL, type LabelChange, type LabelMove } from "../../core/prompt.ts";
 import { type Entry, selectionMissing } from "./answers.ts";
-import { type Mutation, moved, previousMoves, requireMovable } from "./mutation.ts";
+import { type Mutation, requireMovable } from "./mutation.ts";
 import { placesOf } from "./places.ts";
 
 /** @throws not_found, refused, forbidden, unavailable; the message tells which labels have moved all the same */
