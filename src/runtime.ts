@@ -11,6 +11,7 @@ import { openBacking } from "./backing.ts";
 import { Beginning } from "./beginning.ts";
 import { PromptdError } from "./core/errors.ts";
 import { DEFAULT_PROJECT, Gate } from "./core/keys.ts";
+import { within } from "./core/within.ts";
 import { allowOrigins } from "./http/cors.ts";
 import { hostGuard } from "./http/host-guard.ts";
 import { operationRoutes } from "./http/routes.ts";
@@ -180,8 +181,11 @@ async function serveOn(
       streams.end();
       await Promise.all([grpc.close(settings.shutdownGrace), http.close(settings.shutdownGrace)]);
       openCalls.stop();
-      const letGo = beginning.close().then(() => backing.close());
-      if (!(await isDoneWithin(LETTING_GO_MS, letGo))) {
+      const letGo = beginning
+        .close()
+        .then(() => backing.close())
+        .then(() => true);
+      if (!(await within(LETTING_GO_MS, letGo))) {
         log.warn("what is behind the service hangs, and is left alone");
       }
       log.info("stopped");
@@ -197,18 +201,6 @@ async function readCertificates(
   const files = { PROMPTD_TLS_CERT: tlsCert, PROMPTD_TLS_KEY: tlsKey };
   const clientCa = tlsClientCa === undefined ? {} : { PROMPTD_TLS_CLIENT_CA: tlsClientCa };
   return Certificates.read({ ...files, ...clientCa }, log);
-}
-
-async function isDoneWithin(ms: number, work: Promise<void>): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<boolean>((resolve) => {
-    timer = setTimeout(() => resolve(false), ms);
-  });
-  try {
-    return await Promise.race([work.then(() => true), late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 interface Server {

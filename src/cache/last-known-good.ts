@@ -4,7 +4,7 @@ import { deserialize, serialize } from "node:v8";
 import Libsql from "libsql";
 import type { CachedPrompt, LastKnownGood, LastKnownKeys, PromptKey } from "../core/cache-ports.ts";
 import type { PromptBody, PromptVersion } from "../core/prompt.ts";
-import { keyText } from "../core/tiers.ts";
+import { keyText } from "../core/prompt-key.ts";
 
 /** Prompts by version or label; past it those whose content came longest ago are dropped. */
 const MOST_PROMPTS = 100_000;

@@ -1,6 +1,6 @@
 import { LRUCache } from "lru-cache";
 import type { CachedPrompt, KeptPrompt, MemoryCache, PromptKey } from "../core/cache-ports.ts";
-import { keyText } from "../core/tiers.ts";
+import { keyText, promptText } from "../core/prompt-key.ts";
 
 /** Prompts of which the last change is remembered one by one. */
 const MOST_CHANGES = 10_000;
@@ -67,7 +67,7 @@ export class Memory implements MemoryCache {
   }
 
   forget(project: string, name: string, revision: number): PromptKey[] {
-    const prompt = `${project}\u0000${name}`;
+    const prompt = promptText({ project, name });
     this.#changes.set(prompt, revision);
     const dropped: PromptKey[] = [];
     for (const [text, key] of [...(this.#keys.get(prompt) ?? [])]) {

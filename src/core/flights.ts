@@ -1,4 +1,5 @@
 import type { PromptKey } from "./cache-ports.ts";
+import { promptText, selectorText } from "./prompt-key.ts";
 
 /**
  * Work under way that whoever asks for the same meanwhile shares, until its
@@ -37,12 +38,4 @@ export class Flights<Result> {
   clear(): void {
     this.#flights.clear();
   }
-}
-
-function promptText({ project, name }: Pick<PromptKey, "project" | "name">): string {
-  return `${project}\u0000${name}`;
-}
-
-function selectorText({ selector }: PromptKey): string {
-  return "version" in selector ? `v${selector.version}` : `l${selector.label}`;
 }

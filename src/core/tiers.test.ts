@@ -4,7 +4,8 @@ import type { CachedPrompt, ChangeFeed, ChangeListener, PromptKey } from "./cach
 import { PromptdError } from "./errors.ts";
 import type { PromptSource } from "./ports.ts";
 import type { Change, PromptVersion, Selector } from "./prompt.ts";
-import { keyText, Tiers } from "./tiers.ts";
+import { keyText } from "./prompt-key.ts";
+import { Tiers } from "./tiers.ts";
 
 const KEY: PromptKey = { project: "default", name: "p", selector: { label: "production" } };
 

@@ -16,7 +16,9 @@ import {
 import { isUnreachable, PromptdError, throwIfAborted } from "./errors.ts";
 import { Flights } from "./flights.ts";
 import type { PromptSource } from "./ports.ts";
+import { keyText } from "./prompt-key.ts";
 import type { Read, SharedTier } from "./shared-tier.ts";
+import { within } from "./within.ts";
 
 export interface Found {
   readonly prompt: CachedPrompt;
@@ -89,7 +91,7 @@ export class Tiers {
         this.#waits.changed({ project, name });
         // Whoever asks next finds it there, or on its way.
         for (const key of parts.memory.forget(project, name, revision)) {
-          this.#flight(key, keyText(key)).catch(() => {});
+          this.#flight(key).catch(() => {});
         }
       },
       lost: () => {
@@ -117,22 +119,17 @@ export class Tiers {
     const known = this.peek(key);
     if (known !== undefined) return known;
     this.#observer.missed();
-    const id = keyText(key);
-    const missing = this.#missing.get(id);
+    const missing = this.#missing.get(keyText(key));
     if (missing !== undefined && missing.until > this.#parts.now()) throw missing.error;
-    const wait = this.#waits.share(key, () => this.#patiently(key, this.#flight(key, id)));
+    const wait = this.#waits.share(key, () => this.#patiently(key, this.#flight(key)));
     return untilAborted(wait, signal);
   }
 
   async #patiently(key: PromptKey, flight: Promise<Found>): Promise<Found> {
     const { now } = this.#parts;
     const patienceMs = now() < this.#impatientUntil ? LITTLE_PATIENCE_MS : PATIENCE_MS;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<undefined>((resolve) => {
-      timer = setTimeout(() => resolve(undefined), patienceMs);
-    });
     try {
-      const found = await Promise.race([flight, late]);
+      const found = await within(patienceMs, flight);
       if (found !== undefined) return found;
       this.#impatientUntil = now() + RETRY_MS;
       return (await this.#standIn(key)) ?? this.peek(key) ?? (await flight);
@@ -141,16 +138,14 @@ export class Tiers {
       const kept = isUnreachable(thrown) ? this.peek(key) : undefined;
       if (kept === undefined) throw thrown;
       return kept;
-    } finally {
-      clearTimeout(timer);
     }
   }
 
-  #flight(key: PromptKey, id: string): Promise<Found> {
-    return this.#flights.share(key, () => this.#read(key, id));
+  #flight(key: PromptKey): Promise<Found> {
+    return this.#flights.share(key, () => this.#read(key));
   }
 
-  async #read(key: PromptKey, id: string): Promise<Found> {
+  async #read(key: PromptKey): Promise<Found> {
     const { memory, shared, feed, lastKnownGood } = this.#parts;
     for (let attempt = 1; ; attempt++) {
       const asOf = feed.applied;
@@ -161,7 +156,7 @@ export class Tiers {
         const stands = feed.applied === asOf && losses === this.#losses;
         if (!stands && attempt < ATTEMPTS) continue;
         if (stands) {
-          this.#rememberMissing(id, read);
+          this.#rememberMissing(key, read);
           lastKnownGood.remove(key);
           await shared?.remove(key);
         }
@@ -248,17 +243,16 @@ export class Tiers {
     return version && { version, readAt: version.updatedAt.getTime() };
   }
 
-  #rememberMissing(id: string, error: PromptdError): void {
+  #rememberMissing(key: PromptKey, error: PromptdError): void {
     if (this.#missing.size >= MOST_MISSING) this.#missing.clear();
-    this.#missing.set(id, { error, until: this.#parts.now() + MISSING_MS });
+    this.#missing.set(keyText(key), { error, until: this.#parts.now() + MISSING_MS });
   }
 
   /** Behind the caller's back. */
   #refresh(key: PromptKey, kept: KeptPrompt): void {
     const { memory, now } = this.#parts;
-    const id = keyText(key);
     if (this.#flights.has(key)) return;
-    this.#flight(key, id).catch((thrown: unknown) => {
+    this.#flight(key).catch((thrown: unknown) => {
       if (PromptdError.from(thrown).code === "not_found") {
         memory.remove(key);
         return;
@@ -273,12 +267,6 @@ export class Tiers {
   #jittered(ms: number): number {
     return ms * (0.9 + 0.2 * this.#parts.random());
   }
-}
-
-/** Keeps label `3` apart from version 3, and projects apart. */
-export function keyText({ project, name, selector }: PromptKey): string {
-  const selected = "version" in selector ? `v${selector.version}` : `l${selector.label}`;
-  return `${project}\u0000${selected}\u0000${name}`;
 }
 
 /** The work goes on for the others who wait for it. */

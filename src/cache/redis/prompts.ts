@@ -8,7 +8,7 @@ import type {
 } from "../../core/cache-ports.ts";
 import { canonicalBody, sha256 } from "../../core/content-hash.ts";
 import type { JsonValue, PromptBody } from "../../core/prompt.ts";
-import { keyText } from "../../core/tiers.ts";
+import { keyText, selectorText } from "../../core/prompt-key.ts";
 import { promptKey, type RedisSpace, streamKey } from "./space.ts";
 
 /** Kept longer than it is answered with: for when the source cannot be reached. */
@@ -77,7 +77,7 @@ export class RedisPrompts implements SharedCache {
       const reply = await this.#space.run("look", (prefix) => ({
         keys: [streamKey(prefix), this.#promptKey(prefix, key), claimKey(prefix, key)],
         args: [
-          ...[at.revision, at.hash, fieldOf(key), Math.floor(newerThan)],
+          ...[at.revision, at.hash, selectorText(key), Math.floor(newerThan)],
           ...[contentKey(prefix, key, ""), claim ?? "", CLAIM_MS],
         ],
       }));
@@ -99,7 +99,7 @@ export class RedisPrompts implements SharedCache {
         ...[streamKey(prefix), this.#promptKey(prefix, key)],
         contentKey(prefix, key, contentHash),
       ],
-      args: [at.revision, at.hash, fieldOf(key), prompt, canonicalBody(body), KEPT_MS],
+      args: [at.revision, at.hash, selectorText(key), prompt, canonicalBody(body), KEPT_MS],
     }));
   }
 
@@ -107,7 +107,7 @@ export class RedisPrompts implements SharedCache {
     await this.#space
       .prefix()
       .then((prefix) =>
-        this.#space.ask((redis) => redis.hdel(this.#promptKey(prefix, key), fieldOf(key))),
+        this.#space.ask((redis) => redis.hdel(this.#promptKey(prefix, key), selectorText(key))),
       )
       .catch(() => {});
   }
@@ -124,11 +124,6 @@ export class RedisPrompts implements SharedCache {
   #promptKey(prefix: string, key: PromptKey): string {
     return promptKey(prefix, key, this.#sourceOf(key.project));
   }
-}
-
-/** Keeps label `3` apart from version 3. */
-function fieldOf({ selector }: PromptKey): string {
-  return "version" in selector ? `v${selector.version}` : `l${selector.label}`;
 }
 
 function claimKey(prefix: string, key: PromptKey): string {

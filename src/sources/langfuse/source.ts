@@ -20,6 +20,7 @@ import {
   type VersionInfo,
 } from "../../core/prompt.ts";
 import type { SourceJournal } from "../../core/source-journal.ts";
+import { within } from "../../core/within.ts";
 import {
   type Entry,
   newestOf,
@@ -101,9 +102,7 @@ export class LangfuseSource implements PromptSource {
     const names = shown.map(({ name }) => name);
     const revisions = await this.#revisions(project, names);
     const described = await pLimit(CONCURRENT).map(shown, (entry) => this.#describe(entry));
-    const items = described
-      .flatMap((info) => info ?? [])
-      .map((info) => ({ ...info, revision: revisions.get(info.name) ?? 0 }));
+    const items = described.map((info) => ({ ...info, revision: revisions.get(info.name) ?? 0 }));
     const last = names.at(-1);
     return found.length > page.size && last !== undefined ? { items, next: last } : { items };
   }
@@ -192,12 +191,11 @@ export class LangfuseSource implements PromptSource {
     names: readonly string[],
   ): Promise<ReadonlyMap<string, number>> {
     if (this.#now() < this.#withoutRevisionsUntil) return new Map();
-    try {
-      return await withinTime(this.#journal.revisions(project, names), REVISION_MS);
-    } catch {
-      this.#withoutRevisionsUntil = this.#now() + REVISION_MS;
-      return new Map();
-    }
+    const asked = this.#journal.revisions(project, names).catch(() => undefined);
+    const revisions = await within(REVISION_MS, asked);
+    if (revisions !== undefined) return revisions;
+    this.#withoutRevisionsUntil = this.#now() + REVISION_MS;
+    return new Map();
   }
 
   /** Says what there is instead. */
@@ -226,8 +224,7 @@ export class LangfuseSource implements PromptSource {
     }
   }
 
-  /** Undefined for a prompt that was deleted meanwhile. */
-  async #describe(entry: Entry): Promise<Omit<PromptInfo, "revision"> | undefined> {
+  async #describe(entry: Entry): Promise<Omit<PromptInfo, "revision">> {
     const latestVersion = newestOf(entry);
     const shown = entry.labels.toSorted().slice(0, SHOWN_LABELS);
     const places = await placesOf(this.#api, entry, shown);
@@ -259,16 +256,4 @@ function toVersionInfo(answer: VersionAnswer): VersionInfo {
 /** In the order of UTF-8 bytes. */
 function bytewise(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b));
-}
-
-async function withinTime<Result>(work: Promise<Result>, ms: number): Promise<Result> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error("too late")), ms);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
