@@ -195,5 +195,5 @@ function fromValue(value: Json): unknown {
 }
 
 function fromTimestamp({ seconds, nanos = 0 }: Json): string {
-  return new Date(Number(seconds) * 1000 + Number(nanos) / 1e6).toISOString();
+  return new Date(Number(seconds) * 1000 + Number(nanos) / 1e6).toISOString().replace(".000Z", "Z");
 }
