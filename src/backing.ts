@@ -5,6 +5,7 @@ import { sql } from "kysely";
 import type { Logger } from "pino";
 import { v7 as newId } from "uuid";
 import { LastKnownFile } from "./cache/last-known-good.ts";
+import { LastKnownRolloutsInFile } from "./cache/last-known-rollouts.ts";
 import { Memory } from "./cache/memory.ts";
 import { Breaker } from "./circuit.ts";
 import type { ChangeTail, FallbackPrompts } from "./core/cache-ports.ts";
@@ -15,7 +16,8 @@ import { KnownKeys } from "./core/known-keys.ts";
 import type { PromptSource } from "./core/ports.ts";
 import { ProjectSources } from "./core/project-sources.ts";
 import { Replica } from "./core/replicas.ts";
-import { Resolver } from "./core/resolver.ts";
+import { Resolver, type ResolverParts } from "./core/resolver.ts";
+import { KnownRollouts } from "./core/rollout/known-rollouts.ts";
 import { SharedTier } from "./core/shared-tier.ts";
 import { Tiers } from "./core/tiers.ts";
 import { langfuseOf, langfuseSource } from "./langfuse-source.ts";
@@ -116,8 +118,18 @@ export async function openBacking(
     observer: metrics,
   });
 
+  const rollouts = new KnownRollouts({
+    lookup: { ongoingRollouts: async () => [] },
+    circuit,
+    feed,
+    lastKnown: new LastKnownRolloutsInFile(lastKnownGood),
+    // The first caller of an arm need not wait for it.
+    onTarget: (key) => void tiers.find(key, undefined).catch(() => {}),
+    onFault: (err) => log.debug({ err }, "rollouts cannot be read"),
+  });
+
   return {
-    resolver: new Resolver(tiers, memory, Date.now, metrics),
+    resolver: new Resolver({ tiers, rollouts, memory, observer: resolverObserver(metrics, log) }),
     source,
     registry,
     keys,
@@ -175,6 +187,22 @@ export async function openBacking(
   function reach() {
     return database.query(undefined, (db) => sql`select 1`.execute(db));
   }
+}
+
+/** Of each rollout's arms the first failure is logged; all are counted. */
+function resolverObserver(metrics: Metrics, log: Logger): NonNullable<ResolverParts["observer"]> {
+  const told = new WeakMap<object, Set<string>>();
+  return {
+    answered: metrics.answered,
+    armUnresolved(rollout, arm, err) {
+      metrics.armUnresolved();
+      const arms = told.get(rollout) ?? new Set();
+      if (arms.has(arm)) return;
+      told.set(rollout, arms.add(arm));
+      const { name, label } = rollout;
+      log.warn({ prompt: name, label, arm, err }, "an arm cannot be answered with: control is");
+    },
+  };
 }
 
 async function stateOf(look: () => Promise<unknown>): Promise<"ok" | string> {

@@ -32,7 +32,8 @@ const TABLES = `
     when not exists (select 1 from prompts where hash = old.hash)
     begin delete from bodies where hash = old.hash; end;
   create table if not exists keys (question text primary key, key_id text, answer blob not null);
-  create index if not exists keys_key_id on keys (key_id);`;
+  create index if not exists keys_key_id on keys (key_id);
+  create table if not exists documents (name text primary key, content blob not null);`;
 
 type Write = (db: Libsql.Database) => void;
 

@@ -1,6 +1,9 @@
 /** What answers come from, and what keeps that true. */
 
+import type { PromptdError } from "./errors.ts";
+import type { ProjectRollout } from "./ports.ts";
 import type { Change, PromptVersion, Selector } from "./prompt.ts";
+import type { StandingRollout } from "./rollout/rollout.ts";
 
 /** A place that can answer. */
 export type Tier = "memory" | "redis" | "source" | "fallback";
@@ -108,6 +111,13 @@ export interface LastKnownGood {
   remove(key: PromptKey): void;
 }
 
+/** As LastKnownGood, of the rollouts that split anybody. */
+export interface LastKnownRollouts {
+  get(): readonly ProjectRollout[];
+  /** In the place of what was put before. */
+  put(rollouts: readonly ProjectRollout[]): void;
+}
+
 /** As LastKnownGood, of keys and projects; by what was asked. */
 export interface LastKnownKeys {
   get(question: string): unknown;
@@ -183,6 +193,8 @@ export interface Circuit {
 export interface TierObserver {
   /** An answer was given, by the last tier that was asked for any part of it. */
   answered(tier: Tier, stale: boolean): void;
+  /** A caller was given control, because an arm's version or label could not be answered with. */
+  armUnresolved(rollout: StandingRollout, arm: string, cause: PromptdError): void;
   /** A caller waits for what memory does not have. */
   missed(): void;
   /** What is shared was asked. */
@@ -201,6 +213,7 @@ export type ReadOutcome = "found" | "not_found" | "failed";
 
 export const UNOBSERVED: TierObserver = {
   answered() {},
+  armUnresolved() {},
   missed() {},
   looked() {},
   read() {},

@@ -15,6 +15,7 @@ import type {
   Selector,
   VersionInfo,
 } from "./prompt.ts";
+import type { Rollout, RolloutState, StandingRollout } from "./rollout/rollout.ts";
 
 /** Who acts on which tenant, and until when it matters. */
 export interface Caller {
@@ -96,6 +97,13 @@ export interface Edit {
   expectedRevision?: number;
   reason: string;
 }
+
+/**
+ * What becomes of the ongoing rollouts of labels that a call names, moved or not:
+ * aborted, kept, or that of the one label that is named promoted, if it still has
+ * this revision.
+ */
+export type RolloutFate = "abort" | "keep" | { promotedArm: string; revision: number };
 
 /** What became of moves of labels. */
 export interface LabelsSet {
@@ -222,6 +230,56 @@ export interface PolicyStore {
 export interface Decision {
   change: PendingChange;
   revision: number;
+}
+
+/** A rollout's place: a label of a prompt. */
+export interface RolloutKey {
+  name: string;
+  label: string;
+}
+
+export interface ProjectRollout {
+  project: string;
+  rollout: StandingRollout;
+}
+
+/** Which rollouts split anybody. */
+export interface RolloutLookup {
+  /** Those that run or are paused: of one prompt, or of all prompts of all projects. @throws unavailable */
+  ongoingRollouts(prompt?: { project: string; name: string }): Promise<ProjectRollout[]>;
+}
+
+/**
+ * The rollouts of a database, also of prompts that live elsewhere. Inputs were
+ * validated by the caller. Each mutation appends one change of the prompt.
+ */
+export interface RolloutStore extends RolloutLookup {
+  /** Whatever its state. */
+  findRollout(caller: Caller, key: RolloutKey): Promise<StandingRollout | undefined>;
+  /** In order of prompt and label, from behind `after`; of prompts that the caller is limited to. */
+  listRollouts(
+    caller: Caller,
+    filter: { name?: string; states?: readonly RolloutState[] },
+    page: { size: number; after?: RolloutKey },
+  ): Promise<Page<StandingRollout, RolloutKey>>;
+  /**
+   * Puts a rollout in the place of the one with `expectedRevision`, 0 for none.
+   *
+   * @throws conflict, forbidden for a protected label, refused for one that needs
+   * approval (unless it is aborted) and past the bound on ongoing rollouts
+   */
+  putRollout(
+    caller: Caller,
+    edit: { rollout: Rollout; expectedRevision: number; reason: string },
+  ): Promise<StandingRollout>;
+  /**
+   * @returns the prompt's revision
+   * @throws not_found, conflict, refused for one that has not ended, forbidden
+   */
+  deleteRollout(
+    caller: Caller,
+    edit: RolloutKey & { expectedRevision?: number; reason: string },
+  ): Promise<number>;
 }
 
 /** Which keys and projects there are. */

@@ -2,6 +2,7 @@
 
 import type { KeyGrant } from "./keys.ts";
 import type { LabelProtection } from "./policy.ts";
+import type { RolloutChange } from "./rollout/rollout.ts";
 
 export type JsonValue =
   | null
@@ -125,6 +126,8 @@ export const CHANGE_KINDS = [
   "labels_requested",
   "request_rejected",
   "source_changed",
+  "rollout_set",
+  "rollout_deleted",
 ] as const;
 
 export type ChangeKind = (typeof CHANGE_KINDS)[number];
@@ -138,6 +141,8 @@ export const PROMPT_CHANGE_KINDS: readonly ChangeKind[] = [
   "labels_requested",
   "request_rejected",
   "source_changed",
+  "rollout_set",
+  "rollout_deleted",
 ];
 
 /** One mutation, as the history keeps it. */
@@ -172,4 +177,6 @@ export interface Change {
   requested?: readonly LabelChange[];
   /** Present where the policy of a label changed. */
   policy?: { previous: LabelProtection; current: LabelProtection };
+  /** Rollouts that changed with it, one for each label. */
+  rollouts?: readonly RolloutChange[];
 }

@@ -1,4 +1,5 @@
 import { expect, it } from "vitest";
+import { NO_ROLLOUTS } from "../../test/support/no-rollouts.ts";
 import { PromptdError } from "./errors.ts";
 import type { PromptVersion } from "./prompt.ts";
 import { Resolver } from "./resolver.ts";
@@ -27,11 +28,15 @@ it("refuses alike what includes what is gone, whether or not it was answered bef
       throw new PromptdError("not_found", "there is none");
     },
   };
-  const resolver = new Resolver(tiers as Tiers, { weigh() {} });
+  const resolver = new Resolver({
+    tiers: tiers as Tiers,
+    rollouts: NO_ROLLOUTS,
+    memory: { weigh() {} },
+  });
   const ask = () =>
     resolver.resolve(CALLER, { name: "parent", selector: { label: "production" }, raw: false });
-  const { answer } = await ask();
-  expect(answer.version.body.template).toBe("one");
+  const { choice } = await ask();
+  expect(choice.answer.version.body.template).toBe("one");
   prompts.delete("part");
   await expect(ask()).rejects.toMatchObject({
     code: "refused",

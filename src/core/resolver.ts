@@ -1,3 +1,4 @@
+import { Answer, type Part } from "./answer.ts";
 import {
   type CachedPrompt,
   type MemoryCache,
@@ -6,78 +7,31 @@ import {
   type TierObserver,
   UNOBSERVED,
 } from "./cache-ports.ts";
-import { type Component, compose } from "./composition.ts";
-import { PromptdError } from "./errors.ts";
+import { type Choice, Choices } from "./choice.ts";
+import { compose } from "./composition.ts";
+import { isUnreachable, PromptdError } from "./errors.ts";
 import type { Caller } from "./ports.ts";
-import type { PromptVersion, Selector } from "./prompt.ts";
-import { type ParsedBody, parseBody } from "./template/template.ts";
+import { FALLBACK_VERSION, type Selector } from "./prompt.ts";
+import type { KnownRollouts } from "./rollout/known-rollouts.ts";
+import { type Assignment, assign, type StandingRollout, targetOf } from "./rollout/rollout.ts";
+import { CONTROL } from "./rollout/table.ts";
 import type { Found, Tiers } from "./tiers.ts";
 
 /** What GetPrompt and Compile ask: which version of which prompt. */
 export interface Question {
   name: string;
   selector: Selector;
+  /** Whom rollouts split; empty or absent: nobody in particular. */
+  userId?: string;
   /** Leaves composition tags as they were written. */
   raw?: boolean;
 }
 
-/** A prompt that composition put into another one, and how it was asked for. */
-interface Part {
-  key: PromptKey;
-  prompt: CachedPrompt;
-}
-
-/**
- * What a question led to. The same object answers until something it was made
- * of changes, so what is derived from it can be kept beside it.
- */
-export class Answer {
-  /** Its body is composed, unless the question was raw. */
-  readonly version: PromptVersion;
-  readonly selector: Selector;
-  readonly components: readonly Component[];
-  /** What must still hold for this answer to be given again. */
-  readonly parts: readonly Part[];
-  #template: ParsedBody | undefined;
-
-  constructor(
-    version: PromptVersion,
-    selector: Selector,
-    components: readonly Component[],
-    parts: readonly Part[],
-  ) {
-    this.version = version;
-    this.selector = selector;
-    this.components = components;
-    this.parts = parts;
-  }
-
-  /**
-   * The body's templates, parsed once.
-   *
-   * @throws refused where composition made what no single version could be: the
-   * variable of an included prompt has the name of a placeholder
-   */
-  get template(): ParsedBody {
-    this.#template ??= this.#parse();
-    return this.#template;
-  }
-
-  #parse(): ParsedBody {
-    try {
-      return parseBody(this.version.body);
-    } catch (cause) {
-      const { name, version } = this.version;
-      const why = PromptdError.from(cause).message;
-      const message = `${name} v${version} cannot be compiled with what it includes: ${why}`;
-      throw new PromptdError("refused", message, { cause });
-    }
-  }
-}
-
-/** An answer, and where it came from this time. */
+/** A choice, and where its answer came from this time. */
 export interface Resolved {
-  answer: Answer;
+  choice: Choice;
+  /** The user's, of a rollout that has hashed it. */
+  bucket: number | undefined;
   /** The last tier that had to be asked for any part of it. */
   tier: Tier;
   /** Nobody can say whether some part of it has changed. */
@@ -86,51 +40,105 @@ export interface Resolved {
   ageMs: number;
 }
 
+/** An answer, and where its parts were found. */
+interface Drawn {
+  answer: Answer;
+  found: readonly Found[];
+}
+
 /** The answers that one prompt gives. */
 interface Answers {
   composed?: Answer;
   raw?: Answer;
 }
 
+export interface ResolverParts {
+  tiers: Tiers;
+  rollouts: Pick<KnownRollouts, "of" | "settling" | "isDoubtful">;
+  /** Told what answers weigh that are kept beside a prompt. */
+  memory: Pick<MemoryCache, "weigh">;
+  /** Milliseconds since 1970. */
+  now?: () => number;
+  observer?: Pick<TierObserver, "answered" | "armUnresolved">;
+}
+
 /** Answers which version a caller gets now, with what it includes. */
 export class Resolver {
   readonly #tiers: Tiers;
-  readonly #memory: Pick<MemoryCache, "weigh">;
+  readonly #rollouts: ResolverParts["rollouts"];
+  readonly #memory: ResolverParts["memory"];
   readonly #now: () => number;
-  readonly #observer: Pick<TierObserver, "answered">;
+  readonly #observer: NonNullable<ResolverParts["observer"]>;
   readonly #answers = new WeakMap<CachedPrompt, Answers>();
+  readonly #choices = new Choices();
+  /** Written anew for each caller of a rollout. */
+  readonly #assignment: Assignment = { arm: CONTROL, bucket: undefined, reason: "label" };
 
-  /**
-   * @param memory told what answers weigh that are kept beside a prompt
-   * @param now milliseconds since 1970
-   */
-  constructor(
-    tiers: Tiers,
-    memory: Pick<MemoryCache, "weigh">,
-    now: () => number = Date.now,
-    observer: Pick<TierObserver, "answered"> = UNOBSERVED,
-  ) {
+  constructor({ tiers, rollouts, memory, now = Date.now, observer = UNOBSERVED }: ResolverParts) {
     this.#tiers = tiers;
+    this.#rollouts = rollouts;
     this.#memory = memory;
     this.#now = now;
     this.#observer = observer;
   }
 
   /** @throws not_found, refused (composition), unavailable */
-  async resolve(caller: Caller, { name, selector, raw = false }: Question): Promise<Resolved> {
+  async resolve(caller: Caller, question: Question): Promise<Resolved> {
+    const { name, selector } = question;
     const key = { project: caller.project, name, selector };
+    if ("label" in selector) {
+      const settling = this.#rollouts.settling(key);
+      if (settling !== undefined) await settling;
+      const rollout = this.#rollouts.of(key, selector.label);
+      if (rollout !== undefined) return this.#split(caller, question, key, rollout);
+    }
+    const drawn = await this.#draw(caller, key, question.raw);
+    return this.#resolved(this.#choices.plain(drawn.answer, selector), undefined, drawn, key);
+  }
+
+  async #split(
+    caller: Caller,
+    { userId = "", raw }: Question,
+    key: PromptKey,
+    rollout: StandingRollout,
+  ): Promise<Resolved> {
+    const { arm, bucket, reason } = assign(rollout, userId, this.#assignment);
+    const target = { ...key, selector: targetOf(rollout, arm) };
+    const ofArm = arm === CONTROL ? undefined : await this.#drawArm(caller, target, raw);
+    const unresolved = ofArm instanceof PromptdError;
+    if (unresolved) this.#observer.armUnresolved(rollout, arm, ofArm);
+    const drawn = ofArm === undefined || unresolved ? await this.#draw(caller, key, raw) : ofArm;
+    const choice = this.#choices.split(drawn.answer, rollout, { arm, reason }, !unresolved);
+    return this.#resolved(choice, bucket, drawn, key);
+  }
+
+  /** An error that control answers instead of, as a value. */
+  async #drawArm(caller: Caller, key: PromptKey, raw?: boolean): Promise<Drawn | PromptdError> {
+    try {
+      const drawn = await this.#draw(caller, key, raw);
+      if (drawn.answer.version.version !== FALLBACK_VERSION) return drawn;
+      return new PromptdError("unavailable", "nothing but a fallback file answers");
+    } catch (thrown) {
+      const error = PromptdError.from(thrown);
+      const isOfArm = ["not_found", "refused"].includes(error.code) || isUnreachable(error);
+      if (!isOfArm || caller.signal?.aborted) throw error;
+      return error;
+    }
+  }
+
+  async #draw(caller: Caller, key: PromptKey, raw = false): Promise<Drawn> {
     const root = this.#tiers.peek(key) ?? (await this.#tiers.find(key, caller.signal));
     const answers = this.#answersOf(root.prompt);
     if (raw) {
-      answers.raw ??= new Answer(root.prompt.version, selector, [], []);
-      return this.#resolved(answers.raw, [root]);
+      answers.raw ??= new Answer(root.prompt.version, [], []);
+      return { answer: answers.raw, found: [root] };
     }
     const known = answers.composed;
-    if (known?.parts.length === 0) return this.#resolved(known, [root]);
+    if (known?.parts.length === 0) return { answer: known, found: [root] };
     if (known !== undefined) {
       const parts = await this.#find(known.parts, caller).catch(absent);
       if (parts?.every(({ prompt }, index) => prompt === known.parts[index]?.prompt)) {
-        return this.#resolved(known, [root, ...parts]);
+        return { answer: known, found: [root, ...parts] };
       }
     }
     return this.#compose(caller, key, root);
@@ -142,7 +150,8 @@ export class Resolver {
     );
   }
 
-  async #compose(caller: Caller, key: PromptKey, root: Found): Promise<Resolved> {
+  /** What is included is asked for by its pointer, and split by no rollout. */
+  async #compose(caller: Caller, key: PromptKey, root: Found): Promise<Drawn> {
     const { version } = root.prompt;
     const parts: Part[] = [];
     const found = [root];
@@ -153,10 +162,10 @@ export class Resolver {
       found.push(child);
       return child.prompt.version;
     });
-    const answer = new Answer({ ...version, body }, key.selector, components, parts);
+    const answer = new Answer({ ...version, body }, components, parts);
     this.#answersOf(root.prompt).composed = answer;
     if (parts.length > 0) this.#memory.weigh(key, root.prompt, composedBytes(answer));
-    return this.#resolved(answer, found);
+    return { answer, found };
   }
 
   #answersOf(prompt: CachedPrompt): Answers {
@@ -168,9 +177,14 @@ export class Resolver {
     return answers;
   }
 
-  #resolved(answer: Answer, found: readonly Found[]): Resolved {
+  #resolved(
+    choice: Choice,
+    bucket: number | undefined,
+    { found }: Drawn,
+    key: PromptKey,
+  ): Resolved {
     let tier: Tier = "memory";
-    let stale = false;
+    let stale = "label" in key.selector && this.#rollouts.isDoubtful(key);
     let readAt = Number.POSITIVE_INFINITY;
     for (const each of found) {
       if (each.tier !== "memory") tier = each.tier;
@@ -178,7 +192,7 @@ export class Resolver {
       if (each.prompt.readAt < readAt) readAt = each.prompt.readAt;
     }
     this.#observer.answered(tier, stale);
-    return { answer, tier, stale, ageMs: Math.max(0, this.#now() - readAt) };
+    return { choice, bucket, tier, stale, ageMs: Math.max(0, this.#now() - readAt) };
   }
 }
 

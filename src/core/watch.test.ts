@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Answer } from "./answer.ts";
 import type { ChangeListener } from "./cache-ports.ts";
 import { PromptdError } from "./errors.ts";
 import type { Change, ChangeKind } from "./prompt.ts";
@@ -95,7 +96,7 @@ function watch(names: readonly string[], after?: number) {
     },
     tail: { from: (revision, limit) => tail.from(revision, limit) },
     admit: () => admit(),
-    room: { bytes: 100, of: ({ answer }) => (answer as unknown as Stub).bytes ?? 1 },
+    room: { bytes: 100, of: ({ choice }) => (choice.answer as unknown as Stub).bytes ?? 1 },
   }).events();
   /** The next event, as texts; `undefined` where none comes before the clock is moved. */
   const next = async () => shown((await events.next()).value as WatchEvent);
@@ -115,13 +116,14 @@ async function resolved({ name }: Question): Promise<Resolved> {
     contentHash: "",
   }));
   const state = { version, contentHash: "", revision: 0, updatedAt: new Date(0) };
-  const answer = { version: state, components, bytes } as unknown as Resolved["answer"];
-  return { answer, tier: "memory", stale, ageMs: 0 };
+  const answer = { version: state, components, bytes } as unknown as Answer;
+  const choice = { answer, asked: { label: "production" }, reason: "label" as const };
+  return { choice, bucket: undefined, tier: "memory", stale, ageMs: 0 };
 }
 
 function shown(event: WatchEvent): [revision: number, ...told: string[]] {
   const text = (outcome: Resolved | PromptdError) =>
-    outcome instanceof PromptdError ? outcome.code : `v${outcome.answer.version.version}`;
+    outcome instanceof PromptdError ? outcome.code : `v${outcome.choice.answer.version.version}`;
   switch (event.kind) {
     case "snapshot":
       return [event.revision, "snapshot", ...event.items.map(text)];

@@ -19,16 +19,18 @@ export function namesOf({ name }: Question, outcome: Outcome): ReadonlySet<strin
   if (outcome instanceof PromptdError) {
     return outcome.code === "not_found" ? new Set([name]) : undefined;
   }
-  return new Set([name, ...outcome.answer.components.map((component) => component.name)]);
+  return new Set([name, ...outcome.choice.answer.components.map((component) => component.name)]);
 }
 
 /** The same for answers that are told as one. */
 export function fingerprint(outcome: Outcome): string {
   if (outcome instanceof PromptdError) return outcome.code;
-  const { version, components } = outcome.answer;
+  const { answer, reason, rollout } = outcome.choice;
+  const { version, components } = answer;
   const { version: number, contentHash, revision, updatedAt } = version;
   const parts = components.map((part) => [part.name, part.version, part.contentHash]);
-  return sha256(JSON.stringify([number, contentHash, revision, updatedAt.getTime(), parts]));
+  const state = [number, contentHash, revision, updatedAt.getTime()];
+  return sha256(JSON.stringify([...state, parts, reason, rollout]));
 }
 
 /** How far back a watcher may go on from, in changes, and how many are read at once. */

@@ -28,8 +28,10 @@ import {
   WatchHeartbeatSchema,
   WatchPromptsResponseSchema,
 } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import type { Answer } from "../core/answer.ts";
+import type { Choice } from "../core/choice.ts";
 import { PromptdError } from "../core/errors.ts";
-import type { Answer, Resolved } from "../core/resolver.ts";
+import type { Resolved } from "../core/resolver.ts";
 import type { Compiled } from "../core/template/compile.ts";
 import type { WatchEvent } from "../core/watch.ts";
 import type { Outcome } from "../core/watched-answers.ts";
@@ -40,7 +42,7 @@ import { type Status, toStatus } from "./status.ts";
 /** A GetPromptResponse. */
 export function getPromptBytes(resolved: Resolved, resolutionId: string): Uint8Array {
   const { prompt } = GetPromptResponseSchema.field;
-  const writer = lengthDelimited(new BinaryWriter(), prompt, promptOf(resolved.answer));
+  const writer = lengthDelimited(new BinaryWriter(), prompt, promptOf(resolved.choice.answer));
   return withResolution(writer, GetPromptResponseSchema.field.resolution, resolved, resolutionId);
 }
 
@@ -58,7 +60,7 @@ export function compileBytes(
     const messages = create(ChatMessagesSchema, { messages: output.messages });
     lengthDelimited(writer, chat, toBinary(ChatMessagesSchema, messages));
   }
-  lengthDelimited(writer, config, configOf(resolved.answer));
+  lengthDelimited(writer, config, configOf(resolved.choice.answer));
   return withResolution(writer, resolution, resolved, resolutionId);
 }
 
@@ -66,18 +68,23 @@ export function compileBytes(
  * A BatchGetPromptsResponse. The answers that would make it larger than clients
  * read are not encoded, and say so in their place.
  */
-export function batchBytes(
-  items: readonly (Resolved | Status)[],
-  newResolutionId: () => string,
+export function batchBytes<Item extends { resolved: Resolved }>(
+  items: readonly (Item | Status)[],
+  resolutionId: (item: Item) => string,
 ): Uint8Array {
   const writer = new BinaryWriter();
   const { items: field } = BatchGetPromptsResponseSchema.field;
   let room = roomForItems(items.length);
   for (const item of items) {
-    const bytes = "answer" in item ? answerBytes(item.answer) : 0;
+    if ("code" in item) {
+      lengthDelimited(writer, field, errorBytes(item));
+      continue;
+    }
+    const bytes = answerBytes(item.resolved.choice);
     const fits = bytes <= room;
     if (fits) room -= bytes;
-    lengthDelimited(writer, field, itemBytes(fits ? item : NO_ROOM, newResolutionId));
+    const answer = fits ? itemBytes(item.resolved, resolutionId(item)) : errorBytes(NO_ROOM);
+    lengthDelimited(writer, field, answer);
   }
   return writer.finish();
 }
@@ -87,10 +94,10 @@ export function watchBytes(event: WatchEvent, newResolutionId: () => string): Ui
   const revision = BigInt(event.revision);
   const writer = new BinaryWriter();
   const { snapshot, update, heartbeat } = WatchPromptsResponseSchema.field;
-  const bytes = (outcome: Outcome) => {
-    const item = outcome instanceof PromptdError ? toStatus(outcome) : outcome;
-    return itemBytes(item, newResolutionId);
-  };
+  const bytes = (outcome: Outcome) =>
+    outcome instanceof PromptdError
+      ? errorBytes(toStatus(outcome))
+      : itemBytes(outcome, newResolutionId());
   switch (event.kind) {
     case "snapshot": {
       const head = create(PromptsSnapshotSchema, { revision });
@@ -126,8 +133,8 @@ export function roomForItems(count: number): number {
 }
 
 /** About how many bytes a GetPromptResponse has. */
-export function answerBytes(answer: Answer): number {
-  return promptOf(answer).byteLength + resolutionOf(answer).byteLength;
+export function answerBytes(choice: Choice): number {
+  return promptOf(choice.answer).byteLength + resolutionOf(choice).byteLength;
 }
 
 /** What is kept free for each item: an error, or the id and the lengths around an answer. */
@@ -139,32 +146,34 @@ const NO_ROOM: Status = {
 };
 
 /** A BatchItem. */
-function itemBytes(item: Resolved | Status, newResolutionId: () => string): Uint8Array {
-  const { response, error } = BatchItemSchema.field;
-  const writer = new BinaryWriter();
-  if ("answer" in item) {
-    return lengthDelimited(writer, response, getPromptBytes(item, newResolutionId())).finish();
-  }
-  const status = toBinary(ItemErrorSchema, create(ItemErrorSchema, item));
-  return lengthDelimited(writer, error, status).finish();
+function itemBytes(resolved: Resolved, resolutionId: string): Uint8Array {
+  const { response } = BatchItemSchema.field;
+  const bytes = getPromptBytes(resolved, resolutionId);
+  return lengthDelimited(new BinaryWriter(), response, bytes).finish();
 }
 
-const promptOf = oncePerAnswer((answer) => toBinary(PromptSchema, toPrompt(answer)));
+/** A BatchItem. */
+function errorBytes(status: Status): Uint8Array {
+  const bytes = toBinary(ItemErrorSchema, create(ItemErrorSchema, status));
+  return lengthDelimited(new BinaryWriter(), BatchItemSchema.field.error, bytes).finish();
+}
 
-const configOf = oncePerAnswer(({ version }) =>
+const promptOf = oncePer((answer: Answer) => toBinary(PromptSchema, toPrompt(answer)));
+
+const configOf = oncePer(({ version }: Answer) =>
   toBinary(ValueSchema, toValue(version.body.config)),
 );
 
 /** Without what differs per call. */
-const resolutionOf = oncePerAnswer((answer) => toBinary(ResolutionSchema, toResolution(answer)));
+const resolutionOf = oncePer((choice: Choice) => toBinary(ResolutionSchema, toResolution(choice)));
 
-function oncePerAnswer(encode: (answer: Answer) => Uint8Array): (answer: Answer) => Uint8Array {
-  const encoded = new WeakMap<Answer, Uint8Array>();
-  return (answer) => {
-    const known = encoded.get(answer);
+function oncePer<Key extends object>(encode: (key: Key) => Uint8Array): (key: Key) => Uint8Array {
+  const encoded = new WeakMap<Key, Uint8Array>();
+  return (key) => {
+    const known = encoded.get(key);
     if (known !== undefined) return known;
-    const bytes = encode(answer);
-    encoded.set(answer, bytes);
+    const bytes = encode(key);
+    encoded.set(key, bytes);
     return bytes;
   };
 }
@@ -172,7 +181,7 @@ function oncePerAnswer(encode: (answer: Answer) => Uint8Array): (answer: Answer)
 function withResolution(
   writer: BinaryWriter,
   field: DescField,
-  { answer, tier, stale, ageMs }: Resolved,
+  { choice, bucket, tier, stale, ageMs }: Resolved,
   id: string,
 ): Uint8Array {
   const {
@@ -180,17 +189,19 @@ function withResolution(
     tier: tierField,
     stale: staleField,
     ageMs: ageField,
+    bucket: bucketField,
   } = ResolutionSchema.field;
   writer
     .tag(field.number, WireType.LengthDelimited)
     .fork()
-    .raw(resolutionOf(answer))
+    .raw(resolutionOf(choice))
     .tag(idField.number, WireType.LengthDelimited)
     .string(id)
     .tag(tierField.number, WireType.Varint)
     .int32(WIRE_TIERS[tier]);
   if (stale) writer.tag(staleField.number, WireType.Varint).bool(true);
   if (ageMs > 0) writer.tag(ageField.number, WireType.Varint).uint64(Math.floor(ageMs));
+  if (bucket !== undefined) writer.tag(bucketField.number, WireType.Varint).uint32(bucket);
   return writer.join().finish();
 }
 

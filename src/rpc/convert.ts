@@ -28,7 +28,9 @@ import {
   type CreateVersionRequest,
   MissingVariables,
 } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import type { Answer } from "../core/answer.ts";
 import type { Tier } from "../core/cache-ports.ts";
+import type { Choice, Reason } from "../core/choice.ts";
 import { PromptdError } from "../core/errors.ts";
 import type {
   Change,
@@ -39,16 +41,16 @@ import type {
   JsonValue,
   PromptBody,
   PromptInfo,
-  PromptVersion,
   Selector,
   TemplateFormat,
   VersionInfo,
 } from "../core/prompt.ts";
-import { DEFAULT_LABEL, FALLBACK_VERSION } from "../core/prompt.ts";
-import type { Answer } from "../core/resolver.ts";
+import { DEFAULT_LABEL } from "../core/prompt.ts";
 import type { Missing } from "../core/template/compile.ts";
+import { traceAttributes } from "../core/trace-attributes.ts";
 import { toGrant } from "./convert-keys.ts";
 import { toLabelChange, toLabelProtection } from "./convert-policy.ts";
+import { toRolloutChange } from "./convert-rollouts.ts";
 
 // Requests
 
@@ -173,21 +175,32 @@ export const WIRE_TIERS: Record<Tier, Resolution_Tier> = {
   fallback: Resolution_Tier.FALLBACK,
 };
 
-/** Without id, tier, staleness and age: those differ per call. */
-export function toResolution({ version, selector, components }: Answer): Resolution {
+const WIRE_REASONS: Record<Reason, Resolution_Reason> = {
+  version: Resolution_Reason.VERSION,
+  label: Resolution_Reason.LABEL,
+  split: Resolution_Reason.SPLIT,
+  override: Resolution_Reason.OVERRIDE,
+  fallback: Resolution_Reason.FALLBACK,
+};
+
+/** Without id, tier, bucket, staleness and age: those differ per call. */
+export function toResolution(choice: Choice): Resolution {
+  const { answer, asked, reason, rollout } = choice;
+  const { version, components } = answer;
   return create(ResolutionSchema, {
     name: version.name,
     version: version.version,
-    ...("label" in selector && { label: selector.label }),
-    reason: toReason(version, selector),
+    ...("label" in asked && { label: asked.label }),
+    reason: WIRE_REASONS[reason],
     contentHash: version.contentHash,
     components: [...components],
+    ...(rollout && {
+      arm: rollout.arm,
+      rolloutRevision: BigInt(rollout.revision),
+      unresolvedArm: rollout.unresolvedArm ?? "",
+    }),
+    traceAttributes: traceAttributes(choice),
   });
-}
-
-function toReason({ version }: PromptVersion, selector: Selector): Resolution_Reason {
-  if (version === FALLBACK_VERSION) return Resolution_Reason.FALLBACK;
-  return "label" in selector ? Resolution_Reason.LABEL : Resolution_Reason.VERSION;
 }
 
 export function toPrompt({ version }: Answer): Prompt {
@@ -271,6 +284,8 @@ export const WIRE_KINDS: Record<ChangeKind, Change_Kind> = {
   labels_requested: Change_Kind.LABELS_REQUESTED,
   request_rejected: Change_Kind.REQUEST_REJECTED,
   source_changed: Change_Kind.SOURCE_CHANGED,
+  rollout_set: Change_Kind.ROLLOUT_SET,
+  rollout_deleted: Change_Kind.ROLLOUT_DELETED,
 };
 
 export function toChange(change: Change): ChangeMessage {
@@ -299,6 +314,7 @@ export function toChange(change: Change): ChangeMessage {
         current: toLabelProtection(change.policy.current),
       },
     }),
+    rollouts: (change.rollouts ?? []).map(toRolloutChange),
   });
 }
 

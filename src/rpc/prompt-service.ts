@@ -12,6 +12,7 @@ import {
   SetLabelsResponseSchema,
   SetTagsResponseSchema,
 } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import type { Answered, AnswerListener } from "../core/answered.ts";
 import type { ChangeFeed, ChangeTail } from "../core/cache-ports.ts";
 import { PromptdError } from "../core/errors.ts";
 import { requireValidVersion } from "../core/new-version.ts";
@@ -48,6 +49,7 @@ export interface PromptServiceParts {
   tail: ChangeTail;
   /** A fresh UUID (version 7) for each resolution. */
   newId: () => string;
+  listeners: readonly AnswerListener[];
 }
 
 /** PromptService on a resolver, for what callers ask, and a source, for what is listed and changed. */
@@ -58,40 +60,59 @@ export function promptService({
   feed,
   tail,
   newId,
+  listeners,
 }: PromptServiceParts): Implementation<typeof PromptService> {
   const pace = new AnswerPace();
+  /** @returns the resolution's id */
+  function tell(answered: Omit<Answered, "id">): string {
+    const id = newId();
+    for (const listener of listeners) listener.answered({ ...answered, id });
+    return id;
+  }
   return {
     async getPrompt(request, caller) {
-      const resolved = await resolver.resolve(caller, questionOf(request, caller, request.raw));
-      await pace.wait(answerBytes(resolved.answer));
-      return getPromptBytes(resolved, newId());
+      const startedAt = now();
+      const question = questionOf(request, caller, request.raw);
+      const resolved = await resolver.resolve(caller, question);
+      await pace.wait(answerBytes(resolved.choice));
+      const id = tell({ method: "GetPrompt", caller, question, resolved, startedAt });
+      return getPromptBytes(resolved, id);
     },
 
     async batchGetPrompts({ requests }, caller) {
+      const startedAt = now();
       const validator = new Validator();
       validator.require(requests.length > 0, "requests", "expected at least 1");
       validator.count(requests.length, LIMITS.batch, "requests");
       validator.done();
       const answers = requests.map(async (request) => {
         try {
-          return await resolver.resolve(caller, questionOf(request, caller, request.raw));
+          const question = questionOf(request, caller, request.raw);
+          return { question, resolved: await resolver.resolve(caller, question) };
         } catch (thrown) {
           return itemStatus(thrown);
         }
       });
       const items = await Promise.all(answers);
-      const bytes = items.map((item) => ("answer" in item ? answerBytes(item.answer) : 0));
+      const bytes = items.map((item) =>
+        "resolved" in item ? answerBytes(item.resolved.choice) : 0,
+      );
       await pace.wait(bytes.reduce((sum, each) => sum + each, 0));
-      return batchBytes(items, newId);
+      return batchBytes(items, (item) =>
+        tell({ method: "BatchGetPrompts", caller, startedAt, ...item }),
+      );
     },
 
     async compile(request, caller) {
+      const startedAt = now();
       const { variables, placeholders, missing } = compileInput(request);
-      const resolved = await resolver.resolve(caller, questionOf(request, caller));
-      const { template } = resolved.answer;
-      await pace.wait(answerBytes(resolved.answer));
-      const output = compile(template, { variables, placeholders, missing });
-      return compileBytes(resolved, output, newId());
+      const question = questionOf(request, caller);
+      const resolved = await resolver.resolve(caller, question);
+      const { answer } = resolved.choice;
+      await pace.wait(answerBytes(resolved.choice));
+      const output = compile(answer.template, { variables, placeholders, missing });
+      const id = tell({ method: "Compile", caller, question, resolved, startedAt });
+      return compileBytes(resolved, output, id);
     },
 
     async listPrompts({ pageSize, pageToken, label, tag, folder }, caller) {
@@ -224,6 +245,11 @@ export function promptService({
       return watchPrompts({ resolver, feed, tail, newId, pace }, request, caller);
     },
   };
+}
+
+/** Milliseconds since 1970, with fractions. */
+function now(): number {
+  return performance.timeOrigin + performance.now();
 }
 
 function compileInput(request: CompileRequest) {

@@ -43,5 +43,5 @@ function validQuestion(
   if ("version" in selector) validator.version(selector.version, `${field}version`);
   else validator.label(selector.label, `${field}label`);
   validator.userId(userId, `${field}user_id`);
-  return { name, selector, raw };
+  return { name, selector, userId, raw };
 }

@@ -30,7 +30,7 @@ export async function* watchPrompts(
     feed,
     tail,
     admit: caller.readmit,
-    room: { bytes: roomForItems(prompts.length), of: ({ answer }) => answerBytes(answer) },
+    room: { bytes: roomForItems(prompts.length), of: ({ choice }) => answerBytes(choice) },
   });
   for await (const event of watch.events()) {
     await pace.wait(bytesOf(event));
@@ -41,6 +41,6 @@ export async function* watchPrompts(
 function bytesOf(event: WatchEvent): number {
   if (event.kind === "heartbeat") return 0;
   const outcomes = event.items.map((item) => ("outcome" in item ? item.outcome : item));
-  const resolved = outcomes.filter((outcome): outcome is Resolved => "answer" in outcome);
-  return resolved.reduce((sum, { answer }) => sum + answerBytes(answer), 0);
+  const resolved = outcomes.filter((outcome): outcome is Resolved => "choice" in outcome);
+  return resolved.reduce((sum, { choice }) => sum + answerBytes(choice), 0);
 }

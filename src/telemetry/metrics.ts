@@ -15,6 +15,8 @@ export interface Metrics {
   cut(reason: string): void;
   /** Counts an answer about a prompt. */
   answered(tier: string, stale: boolean): void;
+  /** Counts a caller who was given control, because an arm could not be answered with. */
+  armUnresolved(): void;
   /** Counts a caller who waits for what memory does not have. */
   missed(): void;
   /** Counts a look at what processes share. */
@@ -61,6 +63,11 @@ export function createMetrics(): Metrics {
   });
   // Each call counts one, so its labels are not looked up each time.
   const answered = new Map<string, { fresh: Counter.Internal; stale: Counter.Internal }>();
+  const unresolvedArms = new Counter({
+    name: "promptd_unresolved_arms_total",
+    help: "Callers who were given a rollout's control, because the version or label of their arm could not be answered with.",
+    registers: [registry],
+  });
   const misses = new Counter({
     name: "promptd_memory_misses_total",
     help: "Prompts and parts of prompts that were asked for and not in memory.",
@@ -111,6 +118,9 @@ export function createMetrics(): Metrics {
         answered.set(tier, counters);
       }
       counters[stale ? "stale" : "fresh"].inc();
+    },
+    armUnresolved() {
+      unresolvedArms.inc();
     },
     missed() {
       misses.inc();

@@ -32,6 +32,7 @@ import { openDatabase } from "../../src/store/open.ts";
 import { Registry } from "../../src/store/registry.ts";
 import { createLog } from "../../src/telemetry/log.ts";
 import { chat, message } from "../support/bodies.ts";
+import { NO_ROLLOUTS } from "../support/no-rollouts.ts";
 import {
   createDatabase,
   postgresUrl,
@@ -106,7 +107,7 @@ async function runner(database: Database): Promise<(request: Request) => Promise
     now: Date.now,
     random: Math.random,
   });
-  const resolver = new Resolver(tiers, memory);
+  const resolver = new Resolver({ tiers, rollouts: NO_ROLLOUTS, memory });
   const prompts = promptService({
     resolver,
     source: registry,
@@ -114,6 +115,7 @@ async function runner(database: Database): Promise<(request: Request) => Promise
     feed,
     tail,
     newId: () => "id",
+    listeners: [],
   });
   const served = [
     serve(PromptService, prompts, PROMPT_PERMISSIONS),

@@ -15,6 +15,7 @@ import { Tiers } from "../../src/core/tiers.ts";
 import { changeTail } from "../../src/store/change-tail.ts";
 import type { Database } from "../../src/store/database.ts";
 import { Registry } from "../../src/store/registry.ts";
+import { NO_ROLLOUTS } from "../support/no-rollouts.ts";
 
 export const CALLER = { project: "default", actor: "model" };
 
@@ -109,7 +110,7 @@ export class Replica {
       now,
       random: () => 0.5,
     });
-    this.#resolver = new Resolver(tiers, memory, now);
+    this.#resolver = new Resolver({ tiers, rollouts: NO_ROLLOUTS, memory, now });
     await feed.start();
     this.heard = moment;
   }
@@ -139,8 +140,8 @@ export class Replica {
   async ask(name: string, selector: Selector): Promise<Answered | undefined> {
     const asked = this.#world.now;
     try {
-      const { answer, stale, ageMs } = await this.#resolver.resolve(CALLER, { name, selector });
-      const { version } = answer;
+      const { choice, stale, ageMs } = await this.#resolver.resolve(CALLER, { name, selector });
+      const { version } = choice.answer;
       expect(contentHash(canonicalBody(version.body))).toBe(version.contentHash);
       return { told: told(version), stale, readAt: asked - ageMs };
     } catch (thrown) {

@@ -10,13 +10,15 @@ import type { Scope } from "./key_service_pb.ts";
 import { file_promptd_v1_key_service } from "./key_service_pb.ts";
 import type { LabelProtection } from "./prompt_pb.ts";
 import { file_promptd_v1_prompt } from "./prompt_pb.ts";
+import type { Rollout_State, RolloutArm } from "./rollout_pb.ts";
+import { file_promptd_v1_rollout } from "./rollout_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file promptd/v1/change_service.proto.
  */
 export const file_promptd_v1_change_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch9wcm9tcHRkL3YxL2NoYW5nZV9zZXJ2aWNlLnByb3RvEgpwcm9tcHRkLnYxIrAGCgZDaGFuZ2USEAoIcmV2aXNpb24YASABKAQSJQoEa2luZBgCIAEoDjIXLnByb21wdGQudjEuQ2hhbmdlLktpbmQSDAoEbmFtZRgDIAEoCRINCgVhY3RvchgEIAEoCRIOCgZyZWFzb24YBSABKAkSLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHZlcnNpb25zGAcgAygNEicKBmxhYmVscxgIIAMoCzIXLnByb21wdGQudjEuTGFiZWxDaGFuZ2USJAoEdGFncxgJIAEoCzIWLnByb21wdGQudjEuVGFnc0NoYW5nZRIOCgZvcmlnaW4YCiABKAkSFgoOY29udGVudF9oYXNoZXMYCyADKAkSIwoFZ3JhbnQYDCABKAsyFC5wcm9tcHRkLnYxLktleUdyYW50EhAKCGFwcHJvdmVyGBQgASgJEhcKD2FwcHJvdmFsX3JlYXNvbhgVIAEoCRIZChFwZW5kaW5nX2NoYW5nZV9pZBgWIAEoCRIqCglyZXF1ZXN0ZWQYFyADKAsyFy5wcm9tcHRkLnYxLkxhYmVsQ2hhbmdlEi0KBnBvbGljeRgYIAEoCzIdLnByb21wdGQudjEuTGFiZWxQb2xpY3lDaGFuZ2UivwIKBEtpbmQSFAoQS0lORF9VTlNQRUNJRklFRBAAEhgKFEtJTkRfVkVSU0lPTl9DUkVBVEVEEAESEwoPS0lORF9MQUJFTFNfU0VUEAISEQoNS0lORF9UQUdTX1NFVBADEhkKFUtJTkRfVkVSU0lPTlNfREVMRVRFRBAEEhQKEEtJTkRfS0VZX0NSRUFURUQQBRIUChBLSU5EX0tFWV9SRVZPS0VEEAYSFAoQS0lORF9LRVlfUk9UQVRFRBAHEhkKFUtJTkRfTEFCRUxfUE9MSUNZX1NFVBAIEhkKFUtJTkRfTEFCRUxTX1JFUVVFU1RFRBAJEhkKFUtJTkRfUkVRVUVTVF9SRUpFQ1RFRBAKEhgKFEtJTkRfUFJPSkVDVF9DUkVBVEVEEAsSFwoTS0lORF9TT1VSQ0VfQ0hBTkdFRBAMIqIBCghLZXlHcmFudBIMCgRuYW1lGAEgASgJEiEKBnNjb3BlcxgCIAMoDjIRLnByb21wdGQudjEuU2NvcGUSFwoPcHJvbXB0X3BhdHRlcm5zGAMgAygJEi8KC2V4cGlyZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIbChNjZXJ0aWZpY2F0ZV9zdWJqZWN0GAUgASgJIkYKC0xhYmVsQ2hhbmdlEg0KBWxhYmVsGAEgASgJEhQKDGZyb21fdmVyc2lvbhgCIAEoDRISCgp0b192ZXJzaW9uGAMgASgNIi8KClRhZ3NDaGFuZ2USEAoIcHJldmlvdXMYASADKAkSDwoHY3VycmVudBgCIAMoCSJwChFMYWJlbFBvbGljeUNoYW5nZRItCghwcmV2aW91cxgBIAEoDjIbLnByb21wdGQudjEuTGFiZWxQcm90ZWN0aW9uEiwKB2N1cnJlbnQYAiABKA4yGy5wcm9tcHRkLnYxLkxhYmVsUHJvdGVjdGlvbiLuAQoSTGlzdENoYW5nZXNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoDRISCgpwYWdlX3Rva2VuGAIgASgJEgwKBG5hbWUYAyABKAkSFgoOYWZ0ZXJfcmV2aXNpb24YBCABKAQSDQoFYWN0b3IYBSABKAkSJgoFa2luZHMYBiADKA4yFy5wcm9tcHRkLnYxLkNoYW5nZS5LaW5kEikKBXNpbmNlGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiUwoTTGlzdENoYW5nZXNSZXNwb25zZRIjCgdjaGFuZ2VzGAEgAygLMhIucHJvbXB0ZC52MS5DaGFuZ2USFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJMmQKDUNoYW5nZVNlcnZpY2USUwoLTGlzdENoYW5nZXMSHi5wcm9tcHRkLnYxLkxpc3RDaGFuZ2VzUmVxdWVzdBofLnByb21wdGQudjEuTGlzdENoYW5nZXNSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_google_protobuf_timestamp, file_promptd_v1_key_service, file_promptd_v1_prompt]);
+  fileDesc("Ch9wcm9tcHRkL3YxL2NoYW5nZV9zZXJ2aWNlLnByb3RvEgpwcm9tcHRkLnYxIo0HCgZDaGFuZ2USEAoIcmV2aXNpb24YASABKAQSJQoEa2luZBgCIAEoDjIXLnByb21wdGQudjEuQ2hhbmdlLktpbmQSDAoEbmFtZRgDIAEoCRINCgVhY3RvchgEIAEoCRIOCgZyZWFzb24YBSABKAkSLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHZlcnNpb25zGAcgAygNEicKBmxhYmVscxgIIAMoCzIXLnByb21wdGQudjEuTGFiZWxDaGFuZ2USJAoEdGFncxgJIAEoCzIWLnByb21wdGQudjEuVGFnc0NoYW5nZRIOCgZvcmlnaW4YCiABKAkSFgoOY29udGVudF9oYXNoZXMYCyADKAkSIwoFZ3JhbnQYDCABKAsyFC5wcm9tcHRkLnYxLktleUdyYW50EhAKCGFwcHJvdmVyGBQgASgJEhcKD2FwcHJvdmFsX3JlYXNvbhgVIAEoCRIZChFwZW5kaW5nX2NoYW5nZV9pZBgWIAEoCRIqCglyZXF1ZXN0ZWQYFyADKAsyFy5wcm9tcHRkLnYxLkxhYmVsQ2hhbmdlEi0KBnBvbGljeRgYIAEoCzIdLnByb21wdGQudjEuTGFiZWxQb2xpY3lDaGFuZ2USKwoIcm9sbG91dHMYGSADKAsyGS5wcm9tcHRkLnYxLlJvbGxvdXRDaGFuZ2Ui7wIKBEtpbmQSFAoQS0lORF9VTlNQRUNJRklFRBAAEhgKFEtJTkRfVkVSU0lPTl9DUkVBVEVEEAESEwoPS0lORF9MQUJFTFNfU0VUEAISEQoNS0lORF9UQUdTX1NFVBADEhkKFUtJTkRfVkVSU0lPTlNfREVMRVRFRBAEEhQKEEtJTkRfS0VZX0NSRUFURUQQBRIUChBLSU5EX0tFWV9SRVZPS0VEEAYSFAoQS0lORF9LRVlfUk9UQVRFRBAHEhkKFUtJTkRfTEFCRUxfUE9MSUNZX1NFVBAIEhkKFUtJTkRfTEFCRUxTX1JFUVVFU1RFRBAJEhkKFUtJTkRfUkVRVUVTVF9SRUpFQ1RFRBAKEhgKFEtJTkRfUFJPSkVDVF9DUkVBVEVEEAsSFwoTS0lORF9TT1VSQ0VfQ0hBTkdFRBAMEhQKEEtJTkRfUk9MTE9VVF9TRVQQDRIYChRLSU5EX1JPTExPVVRfREVMRVRFRBAOIqIBCghLZXlHcmFudBIMCgRuYW1lGAEgASgJEiEKBnNjb3BlcxgCIAMoDjIRLnByb21wdGQudjEuU2NvcGUSFwoPcHJvbXB0X3BhdHRlcm5zGAMgAygJEi8KC2V4cGlyZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIbChNjZXJ0aWZpY2F0ZV9zdWJqZWN0GAUgASgJIkYKC0xhYmVsQ2hhbmdlEg0KBWxhYmVsGAEgASgJEhQKDGZyb21fdmVyc2lvbhgCIAEoDRISCgp0b192ZXJzaW9uGAMgASgNIi8KClRhZ3NDaGFuZ2USEAoIcHJldmlvdXMYASADKAkSDwoHY3VycmVudBgCIAMoCSJwChFMYWJlbFBvbGljeUNoYW5nZRItCghwcmV2aW91cxgBIAEoDjIbLnByb21wdGQudjEuTGFiZWxQcm90ZWN0aW9uEiwKB2N1cnJlbnQYAiABKA4yGy5wcm9tcHRkLnYxLkxhYmVsUHJvdGVjdGlvbiKVAgoNUm9sbG91dENoYW5nZRINCgVsYWJlbBgBIAEoCRIxCg5wcmV2aW91c19zdGF0ZRgCIAEoDjIZLnByb21wdGQudjEuUm9sbG91dC5TdGF0ZRIoCgVzdGF0ZRgDIAEoDjIZLnByb21wdGQudjEuUm9sbG91dC5TdGF0ZRItCg1wcmV2aW91c19hcm1zGAQgAygLMhYucHJvbXB0ZC52MS5Sb2xsb3V0QXJtEiQKBGFybXMYBSADKAsyFi5wcm9tcHRkLnYxLlJvbGxvdXRBcm0SGgoScHJldmlvdXNfb3ZlcnJpZGVzGAYgASgNEhEKCW92ZXJyaWRlcxgHIAEoDRIUCgxwcm9tb3RlZF9hcm0YCCABKAki7gEKEkxpc3RDaGFuZ2VzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKA0SEgoKcGFnZV90b2tlbhgCIAEoCRIMCgRuYW1lGAMgASgJEhYKDmFmdGVyX3JldmlzaW9uGAQgASgEEg0KBWFjdG9yGAUgASgJEiYKBWtpbmRzGAYgAygOMhcucHJvbXB0ZC52MS5DaGFuZ2UuS2luZBIpCgVzaW5jZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFdW50aWwYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlMKE0xpc3RDaGFuZ2VzUmVzcG9uc2USIwoHY2hhbmdlcxgBIAMoCzISLnByb21wdGQudjEuQ2hhbmdlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCTJkCg1DaGFuZ2VTZXJ2aWNlElMKC0xpc3RDaGFuZ2VzEh4ucHJvbXB0ZC52MS5MaXN0Q2hhbmdlc1JlcXVlc3QaHy5wcm9tcHRkLnYxLkxpc3RDaGFuZ2VzUmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_google_protobuf_timestamp, file_promptd_v1_key_service, file_promptd_v1_prompt, file_promptd_v1_rollout]);
 
 /**
  * One mutation. Mutations that changed nothing leave no change.
@@ -138,6 +140,13 @@ export type Change = Message<"promptd.v1.Change"> & {
    * @generated from field: promptd.v1.LabelPolicyChange policy = 24;
    */
   policy?: LabelPolicyChange | undefined;
+
+  /**
+   * Rollouts that changed with it, one for each label.
+   *
+   * @generated from field: repeated promptd.v1.RolloutChange rollouts = 25;
+   */
+  rollouts: RolloutChange[];
 };
 
 /**
@@ -222,6 +231,16 @@ export const Change_Kind = {
    * @generated from enum value: KIND_SOURCE_CHANGED = 12;
    */
   SOURCE_CHANGED: 12,
+
+  /**
+   * @generated from enum value: KIND_ROLLOUT_SET = 13;
+   */
+  ROLLOUT_SET: 13,
+
+  /**
+   * @generated from enum value: KIND_ROLLOUT_DELETED = 14;
+   */
+  ROLLOUT_DELETED: 14,
 } as const;
 
 /**
@@ -352,6 +371,66 @@ export const LabelPolicyChangeSchema: GenMessage<LabelPolicyChange> = /*@__PURE_
   messageDesc(file_promptd_v1_change_service, 4);
 
 /**
+ * A rollout that was begun, changed, ended or deleted.
+ *
+ * @generated from message promptd.v1.RolloutChange
+ */
+export type RolloutChange = Message<"promptd.v1.RolloutChange"> & {
+  /**
+   * @generated from field: string label = 1;
+   */
+  label: string;
+
+  /**
+   * UNSPECIFIED: there was none before, or is none after.
+   *
+   * @generated from field: promptd.v1.Rollout.State previous_state = 2;
+   */
+  previousState: Rollout_State;
+
+  /**
+   * @generated from field: promptd.v1.Rollout.State state = 3;
+   */
+  state: Rollout_State;
+
+  /**
+   * @generated from field: repeated promptd.v1.RolloutArm previous_arms = 4;
+   */
+  previousArms: RolloutArm[];
+
+  /**
+   * @generated from field: repeated promptd.v1.RolloutArm arms = 5;
+   */
+  arms: RolloutArm[];
+
+  /**
+   * How many users the rollout names, before and after.
+   *
+   * @generated from field: uint32 previous_overrides = 6;
+   */
+  previousOverrides: number;
+
+  /**
+   * @generated from field: uint32 overrides = 7;
+   */
+  overrides: number;
+
+  /**
+   * With PROMOTED.
+   *
+   * @generated from field: string promoted_arm = 8;
+   */
+  promotedArm: string;
+};
+
+/**
+ * Describes the message promptd.v1.RolloutChange.
+ * Use `create(RolloutChangeSchema)` to create a new message.
+ */
+export const RolloutChangeSchema: GenMessage<RolloutChange> = /*@__PURE__*/
+  messageDesc(file_promptd_v1_change_service, 5);
+
+/**
  * @generated from message promptd.v1.ListChangesRequest
  */
 export type ListChangesRequest = Message<"promptd.v1.ListChangesRequest"> & {
@@ -415,7 +494,7 @@ export type ListChangesRequest = Message<"promptd.v1.ListChangesRequest"> & {
  * Use `create(ListChangesRequestSchema)` to create a new message.
  */
 export const ListChangesRequestSchema: GenMessage<ListChangesRequest> = /*@__PURE__*/
-  messageDesc(file_promptd_v1_change_service, 5);
+  messageDesc(file_promptd_v1_change_service, 6);
 
 /**
  * @generated from message promptd.v1.ListChangesResponse
@@ -439,7 +518,7 @@ export type ListChangesResponse = Message<"promptd.v1.ListChangesResponse"> & {
  * Use `create(ListChangesResponseSchema)` to create a new message.
  */
 export const ListChangesResponseSchema: GenMessage<ListChangesResponse> = /*@__PURE__*/
-  messageDesc(file_promptd_v1_change_service, 6);
+  messageDesc(file_promptd_v1_change_service, 7);
 
 /**
  * ChangeService tells what was changed: when, by whom, from where, and why.

@@ -18,7 +18,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file promptd/v1/prompt.proto.
  */
 export const file_promptd_v1_prompt: GenFile = /*@__PURE__*/
-  fileDesc("Chdwcm9tcHRkL3YxL3Byb21wdC5wcm90bxIKcHJvbXB0ZC52MSIsCgtDaGF0TWVzc2FnZRIMCgRyb2xlGAEgASgJEg8KB2NvbnRlbnQYAiABKAkiGwoLUGxhY2Vob2xkZXISDAoEbmFtZRgBIAEoCSJ2ChBDaGF0VGVtcGxhdGVJdGVtEioKB21lc3NhZ2UYASABKAsyFy5wcm9tcHRkLnYxLkNoYXRNZXNzYWdlSAASLgoLcGxhY2Vob2xkZXIYAiABKAsyFy5wcm9tcHRkLnYxLlBsYWNlaG9sZGVySABCBgoEaXRlbSI7CgxDaGF0VGVtcGxhdGUSKwoFaXRlbXMYASADKAsyHC5wcm9tcHRkLnYxLkNoYXRUZW1wbGF0ZUl0ZW0iOQoMQ2hhdE1lc3NhZ2VzEikKCG1lc3NhZ2VzGAEgAygLMhcucHJvbXB0ZC52MS5DaGF0TWVzc2FnZSLKAgoGUHJvbXB0EgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoDRIOCgR0ZXh0GAMgASgJSAASKAoEY2hhdBgEIAEoCzIYLnByb21wdGQudjEuQ2hhdFRlbXBsYXRlSAASKgoGZm9ybWF0GAUgASgOMhoucHJvbXB0ZC52MS5UZW1wbGF0ZUZvcm1hdBImCgZjb25maWcYBiABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSDgoGbGFiZWxzGAcgAygJEgwKBHRhZ3MYCCADKAkSFgoOY29tbWl0X21lc3NhZ2UYCSABKAkSDgoGYXV0aG9yGAogASgJEi8KC2NyZWF0ZV90aW1lGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghyZXZpc2lvbhgMIAEoBEIKCgh0ZW1wbGF0ZSLAAwoKUmVzb2x1dGlvbhIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEg8KB3ZlcnNpb24YAyABKA0SDQoFbGFiZWwYBCABKAkSLQoGcmVhc29uGAUgASgOMh0ucHJvbXB0ZC52MS5SZXNvbHV0aW9uLlJlYXNvbhIpCgR0aWVyGAYgASgOMhsucHJvbXB0ZC52MS5SZXNvbHV0aW9uLlRpZXISFAoMY29udGVudF9oYXNoGAcgASgJEikKCmNvbXBvbmVudHMYCCADKAsyFS5wcm9tcHRkLnYxLkNvbXBvbmVudBINCgVzdGFsZRgJIAEoCBIOCgZhZ2VfbXMYCiABKAQiWwoGUmVhc29uEhYKElJFQVNPTl9VTlNQRUNJRklFRBAAEhIKDlJFQVNPTl9WRVJTSU9OEAESEAoMUkVBU09OX0xBQkVMEAISEwoPUkVBU09OX0ZBTExCQUNLEAUiYQoEVGllchIUChBUSUVSX1VOU1BFQ0lGSUVEEAASDwoLVElFUl9NRU1PUlkQARIOCgpUSUVSX1JFRElTEAISDwoLVElFUl9TT1VSQ0UQAxIRCg1USUVSX0ZBTExCQUNLEAQiQAoJQ29tcG9uZW50EgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoDRIUCgxjb250ZW50X2hhc2gYAyABKAkiyQEKC1ZlcnNpb25JbmZvEg8KB3ZlcnNpb24YASABKA0SDgoGbGFiZWxzGAIgAygJEhYKDmNvbW1pdF9tZXNzYWdlGAMgASgJEg4KBmF1dGhvchgEIAEoCRIvCgtjcmVhdGVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFAoMY29udGVudF9oYXNoGAYgASgJEioKBmZvcm1hdBgHIAEoDjIaLnByb21wdGQudjEuVGVtcGxhdGVGb3JtYXQi5wEKClByb21wdEluZm8SDAoEbmFtZRgBIAEoCRIkCgR0eXBlGAIgASgOMhYucHJvbXB0ZC52MS5Qcm9tcHRUeXBlEgwKBHRhZ3MYAyADKAkSJQoGbGFiZWxzGAQgAygLMhUucHJvbXB0ZC52MS5MYWJlbE1vdmUSFgoObGF0ZXN0X3ZlcnNpb24YBSABKA0SFQoNdmVyc2lvbl9jb3VudBgGIAEoDRIvCgt1cGRhdGVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIcmV2aXNpb24YCCABKAQiKwoJTGFiZWxNb3ZlEg0KBWxhYmVsGAEgASgJEg8KB3ZlcnNpb24YAiABKA0qhwEKDlRlbXBsYXRlRm9ybWF0Eh8KG1RFTVBMQVRFX0ZPUk1BVF9VTlNQRUNJRklFRBAAEhwKGFRFTVBMQVRFX0ZPUk1BVF9NVVNUQUNIRRABEhsKF1RFTVBMQVRFX0ZPUk1BVF9GU1RSSU5HEAISGQoVVEVNUExBVEVfRk9STUFUX0pJTkpBEAMqVQoKUHJvbXB0VHlwZRIbChdQUk9NUFRfVFlQRV9VTlNQRUNJRklFRBAAEhQKEFBST01QVF9UWVBFX1RFWFQQARIUChBQUk9NUFRfVFlQRV9DSEFUEAIqjQEKD0xhYmVsUHJvdGVjdGlvbhIgChxMQUJFTF9QUk9URUNUSU9OX1VOU1BFQ0lGSUVEEAASGQoVTEFCRUxfUFJPVEVDVElPTl9OT05FEAESHgoaTEFCRUxfUFJPVEVDVElPTl9QUk9URUNURUQQAhIdChlMQUJFTF9QUk9URUNUSU9OX0FQUFJPVkFMEANiBnByb3RvMw", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("Chdwcm9tcHRkL3YxL3Byb21wdC5wcm90bxIKcHJvbXB0ZC52MSIsCgtDaGF0TWVzc2FnZRIMCgRyb2xlGAEgASgJEg8KB2NvbnRlbnQYAiABKAkiGwoLUGxhY2Vob2xkZXISDAoEbmFtZRgBIAEoCSJ2ChBDaGF0VGVtcGxhdGVJdGVtEioKB21lc3NhZ2UYASABKAsyFy5wcm9tcHRkLnYxLkNoYXRNZXNzYWdlSAASLgoLcGxhY2Vob2xkZXIYAiABKAsyFy5wcm9tcHRkLnYxLlBsYWNlaG9sZGVySABCBgoEaXRlbSI7CgxDaGF0VGVtcGxhdGUSKwoFaXRlbXMYASADKAsyHC5wcm9tcHRkLnYxLkNoYXRUZW1wbGF0ZUl0ZW0iOQoMQ2hhdE1lc3NhZ2VzEikKCG1lc3NhZ2VzGAEgAygLMhcucHJvbXB0ZC52MS5DaGF0TWVzc2FnZSLKAgoGUHJvbXB0EgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoDRIOCgR0ZXh0GAMgASgJSAASKAoEY2hhdBgEIAEoCzIYLnByb21wdGQudjEuQ2hhdFRlbXBsYXRlSAASKgoGZm9ybWF0GAUgASgOMhoucHJvbXB0ZC52MS5UZW1wbGF0ZUZvcm1hdBImCgZjb25maWcYBiABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSDgoGbGFiZWxzGAcgAygJEgwKBHRhZ3MYCCADKAkSFgoOY29tbWl0X21lc3NhZ2UYCSABKAkSDgoGYXV0aG9yGAogASgJEi8KC2NyZWF0ZV90aW1lGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghyZXZpc2lvbhgMIAEoBEIKCgh0ZW1wbGF0ZSLGBQoKUmVzb2x1dGlvbhIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEg8KB3ZlcnNpb24YAyABKA0SDQoFbGFiZWwYBCABKAkSLQoGcmVhc29uGAUgASgOMh0ucHJvbXB0ZC52MS5SZXNvbHV0aW9uLlJlYXNvbhIpCgR0aWVyGAYgASgOMhsucHJvbXB0ZC52MS5SZXNvbHV0aW9uLlRpZXISFAoMY29udGVudF9oYXNoGAcgASgJEikKCmNvbXBvbmVudHMYCCADKAsyFS5wcm9tcHRkLnYxLkNvbXBvbmVudBINCgVzdGFsZRgJIAEoCBIOCgZhZ2VfbXMYCiABKAQSCwoDYXJtGAwgASgJEhMKBmJ1Y2tldBgNIAEoDUgAiAEBEhgKEHJvbGxvdXRfcmV2aXNpb24YDiABKAQSRQoQdHJhY2VfYXR0cmlidXRlcxgPIAMoCzIrLnByb21wdGQudjEuUmVzb2x1dGlvbi5UcmFjZUF0dHJpYnV0ZXNFbnRyeRIWCg51bnJlc29sdmVkX2FybRgQIAEoCRo2ChRUcmFjZUF0dHJpYnV0ZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIoIBCgZSZWFzb24SFgoSUkVBU09OX1VOU1BFQ0lGSUVEEAASEgoOUkVBU09OX1ZFUlNJT04QARIQCgxSRUFTT05fTEFCRUwQAhIQCgxSRUFTT05fU1BMSVQQAxITCg9SRUFTT05fT1ZFUlJJREUQBBITCg9SRUFTT05fRkFMTEJBQ0sQBSJhCgRUaWVyEhQKEFRJRVJfVU5TUEVDSUZJRUQQABIPCgtUSUVSX01FTU9SWRABEg4KClRJRVJfUkVESVMQAhIPCgtUSUVSX1NPVVJDRRADEhEKDVRJRVJfRkFMTEJBQ0sQBEIJCgdfYnVja2V0IkAKCUNvbXBvbmVudBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKA0SFAoMY29udGVudF9oYXNoGAMgASgJIoQCCgtWZXJzaW9uSW5mbxIPCgd2ZXJzaW9uGAEgASgNEg4KBmxhYmVscxgCIAMoCRIWCg5jb21taXRfbWVzc2FnZRgDIAEoCRIOCgZhdXRob3IYBCABKAkSLwoLY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKDGNvbnRlbnRfaGFzaBgGIAEoCRIqCgZmb3JtYXQYByABKA4yGi5wcm9tcHRkLnYxLlRlbXBsYXRlRm9ybWF0Eg0KBWNhbGxzGAggASgEEioKCGNhbGxzX2J5GAkgAygLMhgucHJvbXB0ZC52MS5WZXJzaW9uQ2FsbHMiOQoMVmVyc2lvbkNhbGxzEg0KBWxhYmVsGAEgASgJEgsKA2FybRgCIAEoCRINCgVjYWxscxgDIAEoBCLnAQoKUHJvbXB0SW5mbxIMCgRuYW1lGAEgASgJEiQKBHR5cGUYAiABKA4yFi5wcm9tcHRkLnYxLlByb21wdFR5cGUSDAoEdGFncxgDIAMoCRIlCgZsYWJlbHMYBCADKAsyFS5wcm9tcHRkLnYxLkxhYmVsTW92ZRIWCg5sYXRlc3RfdmVyc2lvbhgFIAEoDRIVCg12ZXJzaW9uX2NvdW50GAYgASgNEi8KC3VwZGF0ZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghyZXZpc2lvbhgIIAEoBCIrCglMYWJlbE1vdmUSDQoFbGFiZWwYASABKAkSDwoHdmVyc2lvbhgCIAEoDSqHAQoOVGVtcGxhdGVGb3JtYXQSHwobVEVNUExBVEVfRk9STUFUX1VOU1BFQ0lGSUVEEAASHAoYVEVNUExBVEVfRk9STUFUX01VU1RBQ0hFEAESGwoXVEVNUExBVEVfRk9STUFUX0ZTVFJJTkcQAhIZChVURU1QTEFURV9GT1JNQVRfSklOSkEQAypVCgpQcm9tcHRUeXBlEhsKF1BST01QVF9UWVBFX1VOU1BFQ0lGSUVEEAASFAoQUFJPTVBUX1RZUEVfVEVYVBABEhQKEFBST01QVF9UWVBFX0NIQVQQAiqNAQoPTGFiZWxQcm90ZWN0aW9uEiAKHExBQkVMX1BST1RFQ1RJT05fVU5TUEVDSUZJRUQQABIZChVMQUJFTF9QUk9URUNUSU9OX05PTkUQARIeChpMQUJFTF9QUk9URUNUSU9OX1BST1RFQ1RFRBACEh0KGUxBQkVMX1BST1RFQ1RJT05fQVBQUk9WQUwQA2IGcHJvdG8z", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * A message for a model. As part of a template its content holds tags; in
@@ -297,12 +297,50 @@ export type Resolution = Message<"promptd.v1.Resolution"> & {
    * Milliseconds since it was read from where prompts live; with
    * REASON_FALLBACK, since the file was written.
    *
-   * Numbers 11 to 15 are kept for source version, arm, bucket, rollout revision
-   * and trace attributes.
+   * 11 is kept for the version's name where the prompts live.
    *
    * @generated from field: uint64 age_ms = 10;
    */
   ageMs: bigint;
+
+  /**
+   * The arm of the label's rollout that answered: `control` is the label itself.
+   * Empty where there is no rollout.
+   *
+   * @generated from field: string arm = 12;
+   */
+  arm: string;
+
+  /**
+   * The user's, 0 to 9999; absent where nobody was hashed.
+   *
+   * @generated from field: optional uint32 bucket = 13;
+   */
+  bucket?: number | undefined;
+
+  /**
+   * Number of the rollout's last change; 0 where there is no rollout.
+   *
+   * @generated from field: uint64 rollout_revision = 14;
+   */
+  rolloutRevision: bigint;
+
+  /**
+   * To be set on the span of the model call: they link it to this version in
+   * Langfuse, and name it to others as OpenTelemetry does. None with
+   * REASON_FALLBACK.
+   *
+   * @generated from field: map<string, string> trace_attributes = 15;
+   */
+  traceAttributes: { [key: string]: string };
+
+  /**
+   * The arm that the user was given, where its version or label could not be
+   * answered with: `control` answers instead.
+   *
+   * @generated from field: string unresolved_arm = 16;
+   */
+  unresolvedArm: string;
 };
 
 /**
@@ -338,7 +376,20 @@ export const Resolution_Reason = {
   LABEL: 2,
 
   /**
-   * 3 and 4 are kept for SPLIT and OVERRIDE.
+   * The label's rollout gave the user this arm by bucket.
+   *
+   * @generated from enum value: REASON_SPLIT = 3;
+   */
+  SPLIT: 3,
+
+  /**
+   * The label's rollout names the user.
+   *
+   * @generated from enum value: REASON_OVERRIDE = 4;
+   */
+  OVERRIDE: 4,
+
+  /**
    * It is the operator's fallback file, because neither the place where
    * prompts live nor what was last known of it could answer. Version and
    * revision are 0.
@@ -487,6 +538,21 @@ export type VersionInfo = Message<"promptd.v1.VersionInfo"> & {
    * @generated from field: promptd.v1.TemplateFormat format = 7;
    */
   format: TemplateFormat;
+
+  /**
+   * How often it was the answer of GetPrompt, BatchGetPrompts or Compile, over all
+   * replicas. Each replica adds its own every few seconds, and when it stops.
+   *
+   * @generated from field: uint64 calls = 8;
+   */
+  calls: bigint;
+
+  /**
+   * The same by what was asked for; the most frequent first, at most 100.
+   *
+   * @generated from field: repeated promptd.v1.VersionCalls calls_by = 9;
+   */
+  callsBy: VersionCalls[];
 };
 
 /**
@@ -495,6 +561,39 @@ export type VersionInfo = Message<"promptd.v1.VersionInfo"> & {
  */
 export const VersionInfoSchema: GenMessage<VersionInfo> = /*@__PURE__*/
   messageDesc(file_promptd_v1_prompt, 8);
+
+/**
+ * How often a version was the answer to one label, through one arm.
+ *
+ * @generated from message promptd.v1.VersionCalls
+ */
+export type VersionCalls = Message<"promptd.v1.VersionCalls"> & {
+  /**
+   * Empty: it was asked for by number.
+   *
+   * @generated from field: string label = 1;
+   */
+  label: string;
+
+  /**
+   * Empty: without a rollout.
+   *
+   * @generated from field: string arm = 2;
+   */
+  arm: string;
+
+  /**
+   * @generated from field: uint64 calls = 3;
+   */
+  calls: bigint;
+};
+
+/**
+ * Describes the message promptd.v1.VersionCalls.
+ * Use `create(VersionCallsSchema)` to create a new message.
+ */
+export const VersionCallsSchema: GenMessage<VersionCalls> = /*@__PURE__*/
+  messageDesc(file_promptd_v1_prompt, 9);
 
 /**
  * What is known of a prompt without its versions.
@@ -554,7 +653,7 @@ export type PromptInfo = Message<"promptd.v1.PromptInfo"> & {
  * Use `create(PromptInfoSchema)` to create a new message.
  */
 export const PromptInfoSchema: GenMessage<PromptInfo> = /*@__PURE__*/
-  messageDesc(file_promptd_v1_prompt, 9);
+  messageDesc(file_promptd_v1_prompt, 10);
 
 /**
  * A label and the version it points at, or shall point at.
@@ -583,7 +682,7 @@ export type LabelMove = Message<"promptd.v1.LabelMove"> & {
  * Use `create(LabelMoveSchema)` to create a new message.
  */
 export const LabelMoveSchema: GenMessage<LabelMove> = /*@__PURE__*/
-  messageDesc(file_promptd_v1_prompt, 10);
+  messageDesc(file_promptd_v1_prompt, 11);
 
 /**
  * How tags in a template are written.

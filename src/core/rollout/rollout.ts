@@ -15,7 +15,7 @@ import {
 /** Only what is running or paused splits anybody; the others have ended. */
 export const ROLLOUT_STATES = ["running", "paused", "promoted", "aborted"] as const;
 
-type RolloutState = (typeof ROLLOUT_STATES)[number];
+export type RolloutState = (typeof ROLLOUT_STATES)[number];
 
 /** A side of a rollout. The control arm is not among them: it is the label itself. */
 export interface Arm {
@@ -38,6 +38,32 @@ export interface Rollout {
   overrides: ReadonlyMap<string, string>;
   /** Which buckets each arm has; as many as its weight. */
   table: BucketTable;
+  /** Of a promoted one: the arm that the label was moved to. */
+  promotedArm?: string;
+}
+
+/** A rollout as it stands, with its last change. */
+export interface StandingRollout extends Rollout {
+  /** Number of that change. */
+  revision: number;
+  actor: string;
+  reason: string;
+  changedAt: Date;
+}
+
+/** What the history keeps of a change of a rollout; nothing stands where there was none or is none. */
+export interface RolloutChange {
+  label: string;
+  previous?: RolloutOutline;
+  current?: RolloutOutline;
+}
+
+export interface RolloutOutline {
+  state: RolloutState;
+  arms: readonly Arm[];
+  /** How many users it names. */
+  overrides: number;
+  promotedArm?: string;
 }
 
 /** The arm that a user is given, and why. */
@@ -57,7 +83,7 @@ export interface Preview {
   users: { userId: string; before: Assignment; after: Assignment }[];
 }
 
-export function hasEnded({ state }: Rollout): boolean {
+export function hasEnded({ state }: Pick<Rollout, "state">): boolean {
   return state === "promoted" || state === "aborted";
 }
 

@@ -28,6 +28,11 @@ it("reads what it wrote", () => {
   }
 });
 
+it("reads which arm was promoted", () => {
+  const promoted = { ...rollout, state: "promoted" as const, promotedArm: "canary" };
+  expect(rolloutFromJson(rolloutToJson(promoted))).toEqual(promoted);
+});
+
 it("writes what a later promptd must be able to read", () => {
   expect(JSON.parse(rolloutToJson(rollout))).toEqual({
     bucketing: "flagd-v2",

@@ -11,13 +11,17 @@ import { allocate, isTable, movesBetween } from "./table.ts";
 const BUCKETING = "flagd-v2";
 
 export function rolloutToJson(rollout: Rollout): string {
-  const { arms, overrides, table, ...rest } = rollout;
+  const { name, label, state, salt, arms, overrides, table, promotedArm } = rollout;
   return JSON.stringify({
     bucketing: BUCKETING,
-    ...rest,
+    name,
+    label,
+    state,
+    salt,
     arms: arms.map(({ name, target, weight }) => ({ name, ...target, weight })),
     overrides: [...overrides],
     table: table.map(({ start, arm }) => [start, arm]),
+    promotedArm,
   });
 }
 
@@ -52,6 +56,7 @@ function read(value: unknown): Rollout {
     table: list(stored.table)
       .map(list)
       .map(([start, arm]) => ({ start: number(start), arm: text(arm) })),
+    ...(stored.promotedArm !== undefined && { promotedArm: text(stored.promotedArm) }),
   };
 }
 

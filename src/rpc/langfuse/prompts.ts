@@ -1,5 +1,6 @@
 /** Langfuse's prompt API on a resolver, for what callers ask, and a source, for what is listed and changed. */
 
+import type { Answer } from "../../core/answer.ts";
 import { PromptdError } from "../../core/errors.ts";
 import { requireValidVersion } from "../../core/new-version.ts";
 import type { Caller, NewVersion, PromptSource } from "../../core/ports.ts";
@@ -11,7 +12,7 @@ import {
   type PromptBody,
   type Selector,
 } from "../../core/prompt.ts";
-import type { Answer, Resolver } from "../../core/resolver.ts";
+import type { Resolver } from "../../core/resolver.ts";
 import { parseMustache } from "../../core/template/mustache.ts";
 import { LIMITS } from "../../core/validate.ts";
 import { requireIncluded, requirePrompt, requireScope } from "../permissions.ts";
@@ -81,7 +82,8 @@ export function langfusePrompts({
       }`;
       requireKnowable(name, selector, missing);
       const question = { name, selector, raw: resolve === "false" };
-      const { answer } = await resolver.resolve(caller, question).catch(reworded(missing));
+      const { choice } = await resolver.resolve(caller, question).catch(reworded(missing));
+      const { answer } = choice;
       if (answer.version.body.format === "jinja") {
         // SDKs would fill it in as mustache, and send the rest to a model.
         const message = `the prompt '${name}' cannot be reached, and its fallback is in jinja, which no SDK fills in`;

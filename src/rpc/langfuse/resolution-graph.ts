@@ -1,7 +1,8 @@
+import type { Answer } from "../../core/answer.ts";
 import { type CompositionTag, compositionTags } from "../../core/composition.ts";
 import type { Caller } from "../../core/ports.ts";
 import type { Selector } from "../../core/prompt.ts";
-import type { Answer, Resolver } from "../../core/resolver.ts";
+import type { Resolver } from "../../core/resolver.ts";
 import { idOf } from "./answers.ts";
 
 interface Version {
@@ -30,7 +31,7 @@ export async function resolutionGraph(
     id: idOf(caller.project, { name, version }),
   });
   const raw = async (name: string, selector: Selector) =>
-    (await resolver.resolve(caller, { name, selector, raw: true })).answer.version;
+    (await resolver.resolve(caller, { name, selector, raw: true })).choice.answer.version;
 
   /** The component that a tag has led to. */
   async function childOf({ name, selector }: CompositionTag): Promise<Version | undefined> {

@@ -1,0 +1,88 @@
+/** Why a caller is given a version. */
+
+import type { Answer } from "./answer.ts";
+import { FALLBACK_VERSION, type Selector } from "./prompt.ts";
+import type { Assignment, StandingRollout } from "./rollout/rollout.ts";
+import { CONTROL } from "./rollout/table.ts";
+
+/** `version`: it was asked for by number. `fallback`: it is the operator's file. */
+export type Reason = "version" | "label" | "split" | "override" | "fallback";
+
+/**
+ * An answer, and what led to it. The same object tells the same, so what is derived
+ * from it can be kept beside it.
+ */
+export interface Choice {
+  readonly answer: Answer;
+  readonly asked: Selector;
+  readonly reason: Reason;
+  /** Of the label that was asked for, where it has one. */
+  readonly rollout?: {
+    readonly revision: number;
+    /** Whose answer it is: an arm's name, or `control`. */
+    readonly arm: string;
+    /** The arm that was given, which could not be answered with; control answers. */
+    readonly unresolvedArm?: string;
+  };
+}
+
+type ByReason = Map<Assignment["reason"], Choice>;
+type ByArm = Map<string, ByReason>;
+
+/** Makes choices, and finds those again that were made before. */
+export class Choices {
+  readonly #plain = new WeakMap<Answer, Choice>();
+  /** The last of each rollout by the arm that was given and why. */
+  readonly #split = new WeakMap<StandingRollout, ByArm>();
+
+  /** Without a rollout: an answer is asked for in one way. */
+  plain(answer: Answer, asked: Selector): Choice {
+    let choice = this.#plain.get(answer);
+    if (choice === undefined) {
+      choice = { answer, asked, reason: reasonOf(answer, asked) };
+      this.#plain.set(answer, choice);
+    }
+    return choice;
+  }
+
+  /**
+   * @param given the arm of the caller
+   * @param resolved whether it is that arm's answer; else control's
+   */
+  split(
+    answer: Answer,
+    rollout: StandingRollout,
+    given: Pick<Assignment, "arm" | "reason">,
+    resolved: boolean,
+  ): Choice {
+    const { arm, reason } = given;
+    const ofRollout: ByArm = this.#split.get(rollout) ?? new Map();
+    this.#split.set(rollout, ofRollout);
+    const ofArm: ByReason = ofRollout.get(arm) ?? new Map();
+    ofRollout.set(arm, ofArm);
+    const known = ofArm.get(reason);
+    const isKnown = (known?.rollout?.unresolvedArm === undefined) === resolved;
+    if (known?.answer === answer && isKnown) return known;
+    const asked = { label: rollout.label };
+    const { revision } = rollout;
+    const choice: Choice = resolved
+      ? { answer, asked, reason: reasonOf(answer, asked, reason), rollout: { revision, arm } }
+      : {
+          answer,
+          asked,
+          reason: reasonOf(answer, asked),
+          rollout: { revision, arm: CONTROL, unresolvedArm: arm },
+        };
+    ofArm.set(reason, choice);
+    return choice;
+  }
+}
+
+function reasonOf(
+  { version }: Answer,
+  asked: Selector,
+  assigned: Assignment["reason"] = "label",
+): Reason {
+  if (version.version === FALLBACK_VERSION) return "fallback";
+  return "version" in asked ? "version" : assigned;
+}
