@@ -24,7 +24,7 @@ export const EXIT_MEANING: Record<keyof typeof EXIT, string> = {
   ok: "done",
   failed: "refused or failed; also when some files of an import or export were refused",
   usage: "wrong usage; nothing was tried",
-  notFound: "there is no such prompt, version, label or pending change",
+  notFound: "there is no such prompt, version, label, rollout or pending change",
   conflict: "an expected revision or version did not hold, or a label has moved since",
   unreachable: "the service, or what it depends on, could not be reached in time",
   denied: "no key was sent (`PROMPTD_API_KEY`), it is not valid, or it does not allow this",

@@ -4,12 +4,21 @@ import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { PromptdError } from "../core/errors.ts";
 import { decodeUtf8, parseJson } from "../files/text.ts";
+import type { Terminal } from "./terminal.ts";
 
 /** @throws invalid where the file cannot be read */
 export async function readBytes(file: string): Promise<Uint8Array> {
   return readFile(file).catch((cause: NodeJS.ErrnoException) => {
     throw inFile(file, cause.code === "ENOENT" ? "it does not exist" : cause.message, cause);
   });
+}
+
+/** A file, or `-` for stdin. @throws invalid where the file cannot be read */
+export async function readInput(file: string, { stdin }: Terminal): Promise<Uint8Array> {
+  if (file !== "-") return readBytes(file);
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of stdin) chunks.push(chunk);
+  return Buffer.concat(chunks);
 }
 
 /** @throws invalid where the file cannot be read, is not JSON or not what the schema expects */

@@ -8,6 +8,7 @@ import { addLabelCommands } from "./label-commands.ts";
 import { addPolicyCommands } from "./policy-commands.ts";
 import { addProjectCommands } from "./project-commands.ts";
 import { addPromptCommands } from "./prompt-commands.ts";
+import { addRolloutCommands } from "./rollout-commands.ts";
 import { addServerCommands } from "./server-commands.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -53,6 +54,7 @@ export function buildProgram(terminal: Terminal): Command {
   addProjectCommands(program, lazily);
   addPromptCommands(program, lazily);
   addLabelCommands(program, lazily);
+  addRolloutCommands(program, lazily);
   addPolicyCommands(program, lazily);
   addFolderCommands(program, lazily);
   return program;

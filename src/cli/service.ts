@@ -14,6 +14,7 @@ import { BadRequestSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { ChangeService } from "../../gen/promptd/v1/change_service_pb.ts";
 import { PolicyService } from "../../gen/promptd/v1/policy_service_pb.ts";
 import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { RolloutService } from "../../gen/promptd/v1/rollout_service_pb.ts";
 import "../rpc/text-encoding.ts";
 import { type ErrorCode, PromptdError } from "../core/errors.ts";
 import { type ClientTlsFiles, readClientTls, tlsFault } from "./client-tls.ts";
@@ -34,6 +35,7 @@ export interface Service {
   prompts: Client<typeof PromptService>;
   changes: Client<typeof ChangeService>;
   policies: Client<typeof PolicyService>;
+  rollouts: Client<typeof RolloutService>;
 }
 
 /** Connects, does the work, and disconnects. */
@@ -56,6 +58,7 @@ export async function withService<Result>(
       prompts: translatedClient(PromptService, transport, address),
       changes: translatedClient(ChangeService, transport, address),
       policies: translatedClient(PolicyService, transport, address),
+      rollouts: translatedClient(RolloutService, transport, address),
     });
   } finally {
     sessionManager.abort();
