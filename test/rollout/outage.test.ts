@@ -58,8 +58,10 @@ it.skipIf(missing !== "")(
       () => after.rollouts.setRollout({ name: PROMPT, state: Rollout_State.ABORTED }),
       { timeout: 20_000, interval: 200 },
     );
-    const back = await askAll(after);
-    expect(new Set(back.map(({ version }) => version))).toEqual(new Set([1]));
+    await vi.waitFor(async () => {
+      const back = await askAll(after);
+      expect(new Set(back.map(({ version }) => version))).toEqual(new Set([1]));
+    }, 10_000);
   },
 );
 

@@ -84,7 +84,7 @@ describe.each(places)("a canary on two replicas with $place", ({ skip, url, shar
     await canary(500, first);
     await canary(2500, second);
     await canary(10_000, first);
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await watchers.round();
     for (const history of watchers.take()) {
       expect(history.size).toBe(USERS.length);
       for (const [userId, versions] of history) {
@@ -118,6 +118,7 @@ describe.each(places)("a canary on two replicas with $place", ({ skip, url, shar
 
     // Whoever has seen the new one keeps it when it is promoted.
     await canary(2500, first);
+    await watchers.round();
     watchers.take();
     const promoted = await first.rollouts.setRollout({
       name: PROMPT,
@@ -130,9 +131,11 @@ describe.each(places)("a canary on two replicas with $place", ({ skip, url, shar
     });
     expect(promoted.previous).toMatchObject([{ label: "production", version: OLD }]);
     await vi.waitFor(() => everyReplica(() => NEW), { timeout: 10_000, interval: 20 });
+    await watchers.round();
     for (const history of watchers.take()) {
+      expect(history.size).toBe(USERS.length);
       for (const [userId, versions] of history) {
-        const possible = inCanary(2500)(userId) === NEW ? [[NEW]] : [[OLD, NEW], [NEW], [OLD]];
+        const possible = inCanary(2500)(userId) === NEW ? [[NEW]] : [[OLD, NEW], [NEW]];
         expect(possible, userId).toContainEqual(versions);
       }
     }
@@ -148,7 +151,6 @@ describe.each(places)("a canary on two replicas with $place", ({ skip, url, shar
     expect(undone).toMatchObject({ code: 0 });
     await isBack();
     await watchers.end();
-    expect(watchers.asked).toBeGreaterThan(USERS.length);
   });
 });
 

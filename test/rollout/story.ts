@@ -37,18 +37,23 @@ export class Watchers {
   readonly #replicas: readonly ServiceProcess[];
   readonly #histories: Map<string, number[]>[];
   readonly #loops: Promise<void>[];
-  #asked = 0;
+  /** How often each replica was asked for all users. */
+  readonly #rounds: number[];
   #going = true;
 
   constructor(replicas: readonly ServiceProcess[]) {
     this.#replicas = replicas;
     this.#histories = replicas.map(() => new Map());
+    this.#rounds = replicas.map(() => 0);
     this.#loops = replicas.map((_, index) => this.#watch(index));
   }
 
-  /** How many answers were recorded. */
-  get asked(): number {
-    return this.#asked;
+  /** Waits until everybody was asked for once more, from now on, everywhere. */
+  async round(): Promise<void> {
+    const before = [...this.#rounds];
+    // The round that is under way began before.
+    const isDone = () => this.#rounds.every((rounds, index) => rounds >= (before[index] ?? 0) + 2);
+    while (this.#going && !isDone()) await new Promise((resolve) => setTimeout(resolve, 10));
   }
 
   /** Takes what was recorded, and begins anew. */
@@ -72,10 +77,10 @@ export class Watchers {
       for (const userId of USERS) {
         if (!this.#going) break;
         const { version } = await ask(replica, userId);
-        this.#asked++;
         const versions = history.get(userId) ?? [];
         if (versions.at(-1) !== version) history.set(userId, [...versions, version]);
       }
+      this.#rounds[index] = (this.#rounds[index] ?? 0) + 1;
     }
   }
 }
