@@ -29,6 +29,7 @@ import type { Database } from "./store/database.ts";
 import { Keys } from "./store/keys.ts";
 import { Registry } from "./store/registry.ts";
 import { ReplicaRows } from "./store/replicas.ts";
+import { StoredRollouts } from "./store/rollouts.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
 
 /** What of the database is not told within this time comes from elsewhere. */
@@ -118,8 +119,11 @@ export async function openBacking(
     observer: metrics,
   });
 
+  const rolloutStore = new StoredRollouts(database, Date.now, (rollout) =>
+    log.error({ rollout }, "a stored rollout cannot be read: its label splits nobody"),
+  );
   const rollouts = new KnownRollouts({
-    lookup: { ongoingRollouts: async () => [] },
+    lookup: rolloutStore,
     circuit,
     feed,
     lastKnown: new LastKnownRolloutsInFile(lastKnownGood),
@@ -132,6 +136,7 @@ export async function openBacking(
     resolver: new Resolver({ tiers, rollouts, memory, observer: resolverObserver(metrics, log) }),
     source,
     registry,
+    rolloutStore,
     keys,
     knownKeys,
     feed,

@@ -7,11 +7,13 @@ import { ChangeService } from "../gen/promptd/v1/change_service_pb.ts";
 import { KeyService } from "../gen/promptd/v1/key_service_pb.ts";
 import { PolicyService } from "../gen/promptd/v1/policy_service_pb.ts";
 import { PromptService } from "../gen/promptd/v1/prompt_service_pb.ts";
+import { RolloutService } from "../gen/promptd/v1/rollout_service_pb.ts";
 import { openBacking } from "./backing.ts";
 import { Beginning } from "./beginning.ts";
 import type { AnswerListener } from "./core/answered.ts";
 import { PromptdError } from "./core/errors.ts";
 import { DEFAULT_PROJECT, Gate } from "./core/keys.ts";
+import { Rollouts } from "./core/rollout/rollouts.ts";
 import { within } from "./core/within.ts";
 import { allowOrigins } from "./http/cors.ts";
 import { hostGuard } from "./http/host-guard.ts";
@@ -37,9 +39,11 @@ import {
   KEY_PERMISSIONS,
   POLICY_PERMISSIONS,
   PROMPT_PERMISSIONS,
+  ROLLOUT_PERMISSIONS,
 } from "./rpc/permissions.ts";
 import { policyService } from "./rpc/policy-service.ts";
 import { promptService } from "./rpc/prompt-service.ts";
+import { rolloutService } from "./rpc/rollout-service.ts";
 import { serve } from "./rpc/served.ts";
 import type { ListenAddress, Settings } from "./settings.ts";
 import type { Database } from "./store/database.ts";
@@ -95,7 +99,8 @@ async function serveOn(
 ): Promise<Runtime> {
   const metrics = createMetrics();
   const backing = await openBacking(database, settings, log, metrics);
-  const { resolver, source, registry, keys, knownKeys, feed, tail, replica } = backing;
+  const { resolver, source, registry, rolloutStore, keys, knownKeys, feed, tail, replica } =
+    backing;
   const doorIsOpen = async () => {
     const open = !(await knownKeys.anyKey());
     if (open) refuseOpenDoor(settings);
@@ -117,11 +122,13 @@ async function serveOn(
   const calls = new Calls({ gate, limits, streams, feed, log, observer: metrics });
   const listeners: AnswerListener[] = [];
   const prompts = promptService({ resolver, source, replica, feed, tail, newId, listeners });
+  const rollouts = rolloutService(new Rollouts(rolloutStore, source), rolloutStore);
   const served = [
     serve(PromptService, prompts, PROMPT_PERMISSIONS),
     serve(ChangeService, changeService(registry), CHANGE_PERMISSIONS),
     serve(KeyService, keyService(keys), KEY_PERMISSIONS),
     serve(PolicyService, policyService(registry), POLICY_PERMISSIONS),
+    serve(RolloutService, rollouts, ROLLOUT_PERMISSIONS),
   ];
 
   let serving = true;

@@ -14,6 +14,7 @@ import type { ChangeKind } from "../core/prompt.ts";
 import { connectionOf, type ServiceOptions } from "./options.ts";
 import { listJson, messageLine, movesText, protectionText, table, timeText } from "./output.ts";
 import { allItems, eachItem } from "./pages.ts";
+import { rolloutsText } from "./rollout-changes.ts";
 import { type Service, withService } from "./service.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -101,6 +102,11 @@ function changesTable(all: readonly Change[]): string {
 }
 
 function whatChanged(change: Change): string {
+  return [whatItself(change), rolloutsText(change.rollouts)].filter(Boolean).join("; ");
+}
+
+/** Its rollouts aside. */
+function whatItself(change: Change): string {
   const { kind, versions, tags, grant, policy } = change;
   const moves = movesText(change.labels);
   switch (kind) {
@@ -130,6 +136,9 @@ function whatChanged(change: Change): string {
       return `rejected ${movesText(change.requested)}`;
     case Change_Kind.SOURCE_CHANGED:
       return "changed in its source";
+    case Change_Kind.ROLLOUT_SET:
+    case Change_Kind.ROLLOUT_DELETED:
+      return "";
     default:
       return `change of kind ${kind}`;
   }

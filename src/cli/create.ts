@@ -9,6 +9,7 @@ import { toBodyFields } from "../rpc/convert.ts";
 import { inFile, readBytes, readJsonFile } from "./input.ts";
 import { connectionOf, type ServiceOptions } from "./options.ts";
 import { messageJson } from "./output.ts";
+import { abortedText } from "./rollout-changes.ts";
 import { withService } from "./service.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -49,7 +50,8 @@ export async function create(
     return;
   }
   const what = response.created ? "created" : "has this content already; nothing was created";
-  terminal.out(`${name} version ${response.version} ${what}\n`);
+  const aborted = abortedText(response.abortedRollouts);
+  terminal.out(`${name} version ${response.version} ${what}\n${aborted}`);
 }
 
 async function readPrompt(

@@ -27,9 +27,15 @@ export function addLabelCommands(program: Command, lazily: Lazily): void {
   const set = label
     .command("set")
     .summary("move labels to versions")
-    .description("Moves labels of a prompt to versions of it, all in one step.")
+    .description(
+      "Moves labels of a prompt to versions of it, all in one step, and aborts their rollouts, also where a label is there already.",
+    )
     .argument("<name>", "the prompt")
     .argument("<label=version...>", "labels, and where they shall point", repeatable(labelVersion));
+  set.option(
+    "--keep-rollout",
+    "leave rollouts of these labels as they are, instead of aborting them",
+  );
   withServiceOptions(wait(expectedRevision(reason(set)))).action(
     lazily(async () => (await import("./label.ts")).setLabels),
   );
@@ -48,7 +54,7 @@ export function addLabelCommands(program: Command, lazily: Lazily): void {
     .command("undo")
     .summary("put labels back where they were")
     .description(
-      "Puts back the labels that the prompt's newest change moved. Refused where one of them has moved since, or came from a version that was deleted. An undo can be undone.",
+      "Puts back the labels that the prompt's newest change moved. Refused where one of them has moved since, or came from a version that was deleted. Rollouts of these labels are aborted. An undo can be undone.",
     )
     .argument("<name>", "the prompt")
     .option("--revision <revision>", "undo this change instead of the newest", wholeNumber(1));

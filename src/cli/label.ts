@@ -8,6 +8,7 @@ import {
 import { Behind } from "./exit.ts";
 import { connectionOf, type ServiceOptions } from "./options.ts";
 import { messageJson, movesText, moveText } from "./output.ts";
+import { abortedText } from "./rollout-changes.ts";
 import { type Service, withService } from "./service.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -19,6 +20,7 @@ interface LabelOptions extends ServiceOptions {
   expectedRevision?: number;
   /** Milliseconds. */
   wait?: number;
+  keepRollout?: boolean;
 }
 
 /** `promptd label set` */
@@ -55,12 +57,14 @@ export async function moveLabels(
   { prompts }: Service,
   name: string,
   moves: Move[],
-  { reason = "", expectedRevision, wait, timeout, json }: Omit<LabelOptions, "address">,
+  options: Omit<LabelOptions, "address">,
 ): Promise<void> {
+  const { reason = "", expectedRevision, wait, keepRollout = false, timeout, json } = options;
   const request = {
     name,
     moves,
     reason,
+    keepRollout,
     ...(expectedRevision !== undefined && { expectedRevision: BigInt(expectedRevision) }),
     ...(wait !== undefined && { waitForReplicas: durationFromMs(wait) }),
   };
@@ -79,7 +83,7 @@ export async function moveLabels(
 function movedText(
   name: string,
   moves: Move[],
-  { revision, previous, pending }: SetLabelsResponse,
+  { revision, previous, abortedRollouts, pending }: SetLabelsResponse,
 ): string {
   if (pending !== undefined) return `${pendingText(pending)}${name} is at revision ${revision}\n`;
   const before = new Map(previous.map(({ label, version }) => [label, version]));
@@ -88,7 +92,8 @@ function movedText(
     if (from !== version) return moveText(label, from, version);
     return version === 0 ? `${label} is not set` : `${label} is there already`;
   });
-  return `${lines.map((line) => `${line}\n`).join("")}${name} is at revision ${revision}\n`;
+  const moved = lines.map((line) => `${line}\n`).join("");
+  return `${moved}${abortedText(abortedRollouts)}${name} is at revision ${revision}\n`;
 }
 
 function pendingText({ id, moves }: PendingChange): string {

@@ -88,6 +88,8 @@ export interface CreatedVersion {
   revision: number;
   /** Where the labels pointed before. */
   previous: LabelMove[];
+  /** Those of the labels whose rollout was aborted. */
+  abortedRollouts: string[];
 }
 
 /** What the mutations of an existing prompt share. */
@@ -105,13 +107,31 @@ export interface Edit {
  */
 export type RolloutFate = "abort" | "keep" | { promotedArm: string; revision: number };
 
+/** Labels and where they shall point. */
+export interface LabelEdit extends Edit {
+  moves: readonly LabelMove[];
+  /** Left out: aborted. */
+  rollouts?: RolloutFate;
+}
+
 /** What became of moves of labels. */
 export interface LabelsSet {
   revision: number;
   /** Where the labels pointed before. */
   previous: LabelMove[];
+  /** Labels whose rollout was aborted. */
+  abortedRollouts: string[];
   /** Present where a label needs approval, and so none has moved. */
   pending?: PendingChange;
+}
+
+/** What became of a deletion. */
+export interface VersionsDeleted {
+  revision: number;
+  /** Labels that went with the versions. */
+  removed: LabelMove[];
+  /** Those of them whose rollout was aborted. */
+  abortedRollouts: string[];
 }
 
 /**
@@ -157,7 +177,7 @@ export interface PromptSource {
   /** @throws conflict, refused, forbidden */
   createVersion(caller: Caller, version: NewVersion): Promise<CreatedVersion>;
   /** @throws not_found, conflict, refused, forbidden */
-  setLabels(caller: Caller, edit: Edit & { moves: readonly LabelMove[] }): Promise<LabelsSet>;
+  setLabels(caller: Caller, edit: LabelEdit): Promise<LabelsSet>;
   /** @throws not_found, conflict */
   setTags(
     caller: Caller,
@@ -167,7 +187,7 @@ export interface PromptSource {
   deleteVersions(
     caller: Caller,
     edit: Edit & { versions: readonly number[] | "all" },
-  ): Promise<{ revision: number; removed: LabelMove[] }>;
+  ): Promise<VersionsDeleted>;
 }
 
 /** Which changes are asked for; what is absent does not matter. */

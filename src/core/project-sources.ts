@@ -1,5 +1,5 @@
-import type { Caller, CatalogFilter, Edit, NewVersion, PromptSource } from "./ports.ts";
-import type { LabelMove, Selector } from "./prompt.ts";
+import type { Caller, CatalogFilter, Edit, LabelEdit, NewVersion, PromptSource } from "./ports.ts";
+import type { Selector } from "./prompt.ts";
 
 /** Where the prompts of each project live: some projects have a source of their own, the others share one. */
 export class ProjectSources implements PromptSource {
@@ -45,7 +45,7 @@ export class ProjectSources implements PromptSource {
     return this.#of(caller).createVersion(caller, version);
   }
 
-  setLabels(caller: Caller, edit: Edit & { moves: readonly LabelMove[] }) {
+  setLabels(caller: Caller, edit: LabelEdit) {
     return this.#of(caller).setLabels(caller, edit);
   }
 

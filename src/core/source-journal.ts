@@ -1,6 +1,6 @@
 /** What promptd's own database keeps of a source that does not share its transactions. */
 
-import type { Caller } from "./ports.ts";
+import type { Caller, RolloutFate } from "./ports.ts";
 import type { ChangeKind, LabelChange } from "./prompt.ts";
 
 /** What was seen of a prompt in its source. */
@@ -12,16 +12,32 @@ export interface Sighting {
   updatedAt: number;
 }
 
-/** A change of a prompt in its source, for the history. */
+/**
+ * A change of a prompt in its source, for the history. The rollouts of its labels end
+ * with it.
+ */
 export interface SourceChange {
+  /** `rollout_set`: nothing but rollouts may change with it. */
   kind: Extract<
     ChangeKind,
-    "version_created" | "labels_set" | "versions_deleted" | "source_changed"
+    "version_created" | "labels_set" | "versions_deleted" | "source_changed" | "rollout_set"
   >;
   reason: string;
   versions: readonly number[];
   contentHashes?: readonly string[];
   labels: readonly LabelChange[];
+  /** Labels that were named with them and are there already, whose rollouts end too. */
+  unmoved?: readonly string[];
+  /** Left out: aborted. */
+  rollouts?: RolloutFate;
+}
+
+/** What is asked of a change before it is begun. */
+export interface SourceAsked {
+  name: string;
+  expectedRevision?: number;
+  /** Labels whose ongoing rollouts have this revision. */
+  promotes?: { labels: readonly string[]; revision: number };
 }
 
 /** A change that was begun. Nobody else changes the prompt through this database until it ends. */
@@ -38,13 +54,20 @@ export interface SourceEdit {
    */
   heedPolicies(labels: readonly string[]): Promise<string[]>;
   /**
-   * Ends it, and tells the history what was done: nothing, where the list is empty.
+   * Ends it, and tells the history what was done: nothing, where the list is empty. A rollout
+   * that was to be promoted and has changed since is aborted.
    *
    * @param sighting of the prompt afterwards; undefined where nobody knows
-   * @returns the prompt's revision
    * @throws unavailable; then it ends by itself, as a change that nobody knows the outcome of
    */
-  finish(changes: readonly SourceChange[], sighting: Sighting | undefined): Promise<number>;
+  finish(changes: readonly SourceChange[], sighting: Sighting | undefined): Promise<SourceEdited>;
+}
+
+export interface SourceEdited {
+  /** The prompt's. */
+  revision: number;
+  /** Labels whose rollout was aborted. */
+  abortedRollouts: string[];
 }
 
 export interface SourceJournal {
@@ -55,7 +78,7 @@ export interface SourceJournal {
    *
    * @throws conflict, not_found for the project, unavailable also while others change it
    */
-  begin(caller: Caller, prompt: { name: string; expectedRevision?: number }): Promise<SourceEdit>;
+  begin(caller: Caller, asked: SourceAsked): Promise<SourceEdit>;
 }
 
 /** How far a source was followed, and by whom. */

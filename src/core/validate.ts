@@ -39,6 +39,9 @@ export const LIMITS = {
   arms: 15,
   overrides: 1000,
   /** As long as a name, which is the default. */
+  previewedUsers: 1000,
+  /** Of the user ids of a rollout's overrides together. */
+  overridesBytes: 128 * KIB,
   saltBytes: 512,
   batch: 100,
   /** A call lasts a minute at most. */
@@ -130,9 +133,9 @@ export class Validator {
   }
 
   /** What a rollout hashes before the user id; empty: the default. */
-  salt(salt: string): void {
-    this.#bytes(salt, LIMITS.saltBytes, "salt");
-    this.require(salt.isWellFormed(), "salt", "must not hold a broken surrogate");
+  salt(salt: string, field: string): void {
+    this.#bytes(salt, LIMITS.saltBytes, field);
+    this.require(salt.isWellFormed(), field, "must not hold a broken surrogate");
   }
 
   /** A reason or commit message. */

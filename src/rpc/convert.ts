@@ -175,7 +175,7 @@ export const WIRE_TIERS: Record<Tier, Resolution_Tier> = {
   fallback: Resolution_Tier.FALLBACK,
 };
 
-const WIRE_REASONS: Record<Reason, Resolution_Reason> = {
+export const WIRE_REASONS: Record<Reason, Resolution_Reason> = {
   version: Resolution_Reason.VERSION,
   label: Resolution_Reason.LABEL,
   split: Resolution_Reason.SPLIT,

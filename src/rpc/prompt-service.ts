@@ -179,7 +179,8 @@ export function promptService({
       });
     },
 
-    async setLabels({ name, moves, expectedRevision, reason, waitForReplicas }, caller) {
+    async setLabels(request, caller) {
+      const { name, moves, expectedRevision, reason, keepRollout, waitForReplicas } = request;
       const waitMs = waitForReplicas && durationMs(waitForReplicas);
       const validator = new Validator();
       validator.name(name);
@@ -188,15 +189,17 @@ export function promptService({
       validator.message(reason, "reason");
       validator.done();
       requirePrompt(caller, name);
-      const { revision, previous, pending } = await source.setLabels(caller, {
+      const { revision, previous, abortedRollouts, pending } = await source.setLabels(caller, {
         name,
         moves: moves.map(({ label, version }) => ({ label, version })),
         reason,
         ...fromRevision(expectedRevision),
+        ...(keepRollout && { rollouts: "keep" }),
       });
       const response = create(SetLabelsResponseSchema, {
         revision: BigInt(revision),
         previous,
+        abortedRollouts,
         ...(pending && { pending: toPendingChange(pending) }),
       });
       if (waitMs === undefined || pending !== undefined) return response;
@@ -232,13 +235,16 @@ export function promptService({
       validator.message(reason, "reason");
       validator.done();
       requirePrompt(caller, name);
-      const { revision, removed } = await source.deleteVersions(caller, {
+      const deleted = await source.deleteVersions(caller, {
         name,
         versions: all ? "all" : versions,
         reason,
         ...fromRevision(expectedRevision),
       });
-      return create(DeleteVersionsResponseSchema, { revision: BigInt(revision), removed });
+      return create(DeleteVersionsResponseSchema, {
+        ...deleted,
+        revision: BigInt(deleted.revision),
+      });
     },
 
     watchPrompts(request, caller) {

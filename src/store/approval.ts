@@ -9,10 +9,11 @@ import { heedLabelPolicies } from "./label-policies.ts";
 import { plannedMoves } from "./labels.ts";
 import { type Mutation, recordChange } from "./mutation.ts";
 import { removePendingChange } from "./pending-changes.ts";
+import { endingRollouts } from "./rollout-rows.ts";
 import { requireExisting, requireVersions } from "./standing.ts";
 
 /**
- * Moves the labels of a pending change, as its author would now.
+ * Moves the labels of a pending change and aborts their rollouts, as its author would now.
  *
  * @param mutation the approver's, of the prompt
  * @throws not_found, conflict, refused, forbidden
@@ -37,6 +38,11 @@ export async function approve(
     approver: actor,
     ...(reason !== "" && { approvalReason: reason }),
     pendingChangeId: change.id,
+    rollouts: await endingRollouts(
+      db,
+      prompt,
+      labels.map(({ label }) => label),
+    ),
   };
   const author = { ...mutation, actor: change.author };
   const revision = await applyLabels(author, moving, change.reason, approval);

@@ -3,21 +3,26 @@ import type { Change, ChangeKind } from "../core/prompt.ts";
 import { BEGINNING, changeHash, headOfChanges, type StoredChange } from "./change-chain.ts";
 import type { Connection } from "./database.ts";
 import type { PromptKey } from "./prompt-key.ts";
+import { type RolloutReplacement, replaceRollouts, toRolloutChange } from "./rollout-rows.ts";
 
 /** What a change holds beside who, from where, when and why. */
-export type ChangeDetail = Pick<
-  Change,
-  | "versions"
-  | "contentHashes"
-  | "labels"
-  | "tags"
-  | "grant"
-  | "approver"
-  | "approvalReason"
-  | "pendingChangeId"
-  | "requested"
-  | "policy"
->;
+export interface ChangeDetail
+  extends Pick<
+    Change,
+    | "versions"
+    | "contentHashes"
+    | "labels"
+    | "tags"
+    | "grant"
+    | "approver"
+    | "approvalReason"
+    | "pendingChangeId"
+    | "requested"
+    | "policy"
+  > {
+  /** Rollouts that it changes, which are written with it. */
+  rollouts?: readonly RolloutReplacement[];
+}
 
 export interface NewChange extends ChangeDetail {
   kind: ChangeKind;
@@ -27,6 +32,9 @@ export interface NewChange extends ChangeDetail {
   /** Milliseconds since 1970. */
   createdAt: number;
 }
+
+/** As the row of a change holds it. */
+type StoredDetail = Pick<Change, keyof ChangeDetail>;
 
 /**
  * Takes the next revision and writes a change under it, in the transaction of
@@ -43,14 +51,18 @@ export async function appendChange(
     .set((set) => ({ revision: set("revision", "+", 1) }))
     .returning(["revision", headOfChanges(db).as("head")])
     .executeTakeFirstOrThrow();
-  const { kind, actor, origin = null, reason, createdAt, ...detail } = change;
+  const { kind, actor, origin = null, reason, createdAt, rollouts = [], ...rest } = change;
   const who = { actor, origin, reason, created_at: createdAt };
+  const detail: StoredDetail =
+    rollouts.length === 0 ? rest : { ...rest, rollouts: rollouts.map(toRolloutChange) };
   const row = { revision, project, name, kind, ...who, detail: JSON.stringify(detail) };
   const hash = changeHash(head ?? BEGINNING, row);
   await db
     .insertInto("changes")
     .values({ ...row, hash })
     .execute();
+  const last = { revision, actor, reason, changed_at: createdAt };
+  await replaceRollouts(db, { project, name }, rollouts, last);
   return revision;
 }
 
@@ -101,7 +113,7 @@ export function toChange(row: StoredChange): Change {
 }
 
 /** JSON has no times of its own. */
-function parseDetail(text: string): ChangeDetail {
+function parseDetail(text: string): StoredDetail {
   return JSON.parse(text, (key, value) => (key === "expiresAt" ? new Date(value) : value));
 }
 

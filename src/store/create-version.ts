@@ -4,9 +4,10 @@ import type { CreatedVersion, NewVersion } from "../core/ports.ts";
 import { LATEST_LABEL } from "../core/prompt.ts";
 import { CompositionCheck } from "./composition-check.ts";
 import { recordDependencies } from "./dependencies.ts";
-import { requireNoApproval } from "./label-policies.ts";
+import { heedLabelPolicies, requireNoApproval } from "./label-policies.ts";
 import { moveLabels, plannedMoves, setLatest } from "./labels.ts";
 import { type Mutation, recordChange } from "./mutation.ts";
+import { abortedLabels, endingRollouts } from "./rollout-rows.ts";
 import { findStanding, requireProject, type Standing } from "./standing.ts";
 import { replaceTags } from "./tags.ts";
 
@@ -32,21 +33,37 @@ export async function createVersion(
   const advice = "create the version without it, and then ask for it by SetLabels";
   await requireNoApproval(mutation, moving, advice);
   await moveLabels(db, prompt, moving);
+  const named = labels.map(({ label }) => label);
+  const rollouts = await endingRollouts(db, prompt, named);
+  await heedLabelPolicies(mutation, rollouts);
   const tags = asked.tags && (await replaceTags(db, prompt, asked.tags));
-  const answer = { version, created, contentHash: hash, previous: previousMoves(labels) };
-  if (!created && moving.length === 0 && tags === undefined) {
+  const answer = {
+    version,
+    created,
+    contentHash: hash,
+    previous: previousMoves(labels),
+    abortedRollouts: abortedLabels(rollouts),
+  };
+  if (!created && moving.length === 0 && tags === undefined && rollouts.length === 0) {
     return { ...answer, revision: standing?.revision ?? 0 };
   }
 
   const movedLabels = moving.map(({ label }) => label);
   if (created) movedLabels.push(LATEST_LABEL);
   await new CompositionCheck(mutation).require(prompt.name, [version], movedLabels);
-  const kind = created ? "version_created" : moving.length > 0 ? "labels_set" : "tags_set";
+  const kind = created
+    ? "version_created"
+    : moving.length > 0
+      ? "labels_set"
+      : tags === undefined
+        ? "rollout_set"
+        : "tags_set";
   const revision = await recordChange(mutation, kind, asked.commitMessage, {
     versions: created ? [version] : [],
     ...(created && { contentHashes: [hash] }),
     labels: moving,
     ...(tags && { tags }),
+    rollouts,
   });
   return { ...answer, revision };
 }

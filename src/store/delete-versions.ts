@@ -1,4 +1,4 @@
-import type { Edit } from "../core/ports.ts";
+import type { Edit, VersionsDeleted } from "../core/ports.ts";
 import { LATEST_LABEL, type LabelMove } from "../core/prompt.ts";
 import { CompositionCheck } from "./composition-check.ts";
 import type { Connection } from "./database.ts";
@@ -7,6 +7,7 @@ import { requireNoApproval } from "./label-policies.ts";
 import { setLatest } from "./labels.ts";
 import { type Mutation, recordChange } from "./mutation.ts";
 import type { PromptKey } from "./prompt-key.ts";
+import { abortedLabels, endingRollouts } from "./rollout-rows.ts";
 import { requireExisting, requireVersions } from "./standing.ts";
 import { replaceTags } from "./tags.ts";
 
@@ -17,11 +18,13 @@ const MAX_HASHES = 10_000;
 export async function deleteVersions(
   mutation: Mutation,
   edit: Edit & { versions: readonly number[] | "all" },
-): Promise<{ revision: number; removed: LabelMove[] }> {
+): Promise<VersionsDeleted> {
   const { db, prompt } = mutation;
   const standing = await requireExisting(db, prompt, edit.expectedRevision);
   const chosen = await chosenVersions(db, prompt, edit.versions);
-  if (chosen.length === 0) return { revision: standing.revision, removed: [] };
+  if (chosen.length === 0) {
+    return { revision: standing.revision, removed: [], abortedRollouts: [] };
+  }
   const versions = chosen.map(({ number }) => number);
 
   const labels = await removeRows(db, prompt, edit.versions === "all" ? "all" : versions);
@@ -36,13 +39,16 @@ export async function deleteVersions(
   if (newest !== undefined && newest !== standing.newest) {
     await new CompositionCheck(mutation).require(prompt.name, [newest], [LATEST_LABEL]);
   }
+  const gone = removed.map(({ label }) => label);
+  const rollouts = await endingRollouts(db, prompt, gone);
   const revision = await recordChange(mutation, "versions_deleted", edit.reason, {
     versions,
     ...(chosen.length <= MAX_HASHES && { contentHashes: chosen.map((row) => row.content_hash) }),
     labels: removed.map(({ label, version }) => ({ label, from: version, to: 0 })),
     ...(tags && { tags }),
+    rollouts,
   });
-  return { revision, removed };
+  return { revision, removed, abortedRollouts: abortedLabels(rollouts) };
 }
 
 /** The versions, each once, in order of number. @throws not_found */

@@ -1,7 +1,8 @@
+import { PromptdError } from "../core/errors.ts";
 import { moved, previousMoves } from "../core/mutation-rules.ts";
 import { requireAuthor } from "../core/policy.ts";
-import type { Edit, LabelsSet } from "../core/ports.ts";
-import type { LabelChange, LabelMove } from "../core/prompt.ts";
+import type { Edit, LabelEdit, LabelsSet } from "../core/ports.ts";
+import type { LabelChange } from "../core/prompt.ts";
 import type { ChangeDetail } from "./change-log.ts";
 import { CompositionCheck } from "./composition-check.ts";
 import { requireNotIncluded } from "./dependencies.ts";
@@ -9,32 +10,50 @@ import { heedLabelPolicies } from "./label-policies.ts";
 import { moveLabels, plannedMoves } from "./labels.ts";
 import { type Mutation, recordChange } from "./mutation.ts";
 import { addPendingChange, findSamePendingChange } from "./pending-changes.ts";
+import { abortedLabels, endingRollouts, requireOngoing } from "./rollout-rows.ts";
 import { requireExisting, requireVersions } from "./standing.ts";
 import { replaceTags } from "./tags.ts";
 
-/** Moves labels, or asks for approval where one of them needs it. @throws not_found, conflict, refused, forbidden */
-export async function setLabels(
-  mutation: Mutation,
-  edit: Edit & { moves: readonly LabelMove[] },
-): Promise<LabelsSet> {
+/**
+ * Moves labels and ends their rollouts, or asks for approval where one of the labels needs it.
+ *
+ * @throws not_found, conflict, refused, forbidden
+ */
+export async function setLabels(mutation: Mutation, edit: LabelEdit): Promise<LabelsSet> {
   const { db, prompt } = mutation;
+  const { rollouts: fate = "abort", reason } = edit;
   const standing = await requireExisting(db, prompt, edit.expectedRevision);
   const targets = edit.moves.map(({ version }) => version).filter((version) => version !== 0);
   await requireVersions(db, prompt, targets);
 
   const labels = await plannedMoves(db, prompt, edit.moves);
   const moving = labels.filter(moved);
+  const named = labels.map(({ label }) => label);
+  if (typeof fate === "object") await requireOngoing(db, prompt, { ...fate, labels: named });
+  const rollouts = await endingRollouts(db, prompt, named, fate);
   const previous = previousMoves(labels);
-  if (moving.length === 0) return { revision: standing.revision, previous };
-  const [needsApproval] = await heedLabelPolicies(mutation, moving);
+  const answer = { revision: standing.revision, previous, abortedRollouts: [] };
+  if (moving.length === 0 && rollouts.length === 0) return answer;
+  const approval = await heedLabelPolicies(mutation, [...moving, ...rollouts]);
+  if (typeof fate === "object") refuseApproval(approval, "a promotion cannot wait for that");
+  const needsApproval = approval.find((label) => moving.some((move) => move.label === label));
   if (needsApproval !== undefined) {
+    if (fate === "keep") refuseApproval(approval, "once it is given, rollouts are not kept");
     requireAuthor(mutation.actor, needsApproval);
     const asked = { ...prompt, author: mutation.actor, moves: labels };
     const pending = await findSamePendingChange(db, asked);
-    if (pending !== undefined) return { revision: standing.revision, previous, pending };
-    return { ...(await requestLabels(mutation, labels, edit.reason)), previous };
+    if (pending !== undefined) return { ...answer, pending };
+    return { ...answer, ...(await requestLabels(mutation, labels, reason)) };
   }
-  return { revision: await applyLabels(mutation, moving, edit.reason), previous };
+  const revision = await applyLabels(mutation, moving, reason, { rollouts });
+  return { ...answer, revision, abortedRollouts: abortedLabels(rollouts) };
+}
+
+/** @throws refused */
+function refuseApproval([label]: readonly string[], why: string): void {
+  if (label === undefined) return;
+  const message = `moving label "${label}" needs the approval of a second key, and ${why}`;
+  throw new PromptdError("refused", message);
 }
 
 /** Keeps moves until another key approves them. @throws refused */
@@ -59,13 +78,15 @@ async function requestLabels(
 /**
  * Moves labels to versions that exist, and tells the prompt's new revision.
  *
+ * @param more for the change; where no label moves, it has rollouts
+ *
  * @throws refused where composition forbids it
  */
 export async function applyLabels(
   mutation: Mutation,
   moving: readonly LabelChange[],
   reason: string,
-  approval: Pick<ChangeDetail, "approver" | "approvalReason" | "pendingChangeId"> = {},
+  more: Pick<ChangeDetail, "approver" | "approvalReason" | "pendingChangeId" | "rollouts">,
 ): Promise<number> {
   const { db, prompt } = mutation;
   await moveLabels(db, prompt, moving);
@@ -77,11 +98,8 @@ export async function applyLabels(
     put.map(({ to }) => to),
     put.map(({ label }) => label),
   );
-  return recordChange(mutation, "labels_set", reason, {
-    versions: [],
-    labels: moving,
-    ...approval,
-  });
+  const kind = moving.length > 0 ? "labels_set" : "rollout_set";
+  return recordChange(mutation, kind, reason, { versions: [], labels: moving, ...more });
 }
 
 /** @throws not_found, conflict */

@@ -1,4 +1,4 @@
-import { type AliasableExpression, type ExpressionBuilder, sql } from "kysely";
+import { type AliasableExpression, sql } from "kysely";
 import { promptNotFound } from "../core/not-found.ts";
 import type { Caller, Page } from "../core/ports.ts";
 import {
@@ -9,6 +9,7 @@ import {
   type VersionInfo,
 } from "../core/prompt.ts";
 import type { Connection } from "./database.ts";
+import { beginsWith, fitsOneOf } from "./names.ts";
 import type { PromptKey } from "./prompt-key.ts";
 import { tagsOf } from "./tags.ts";
 
@@ -100,40 +101,11 @@ async function pageOfNames(
     .select("chosen.name")
     .orderBy("chosen.name")
     .limit(page.size + 1);
-  if (folder !== undefined) query = query.where((where) => beginsWith(where, `${folder}/`));
-  if (promptPatterns.length > 0) {
-    query = query.where((where) =>
-      where.or(
-        promptPatterns.map((pattern) =>
-          pattern.endsWith("*")
-            ? beginsWith(where, pattern.slice(0, -1))
-            : where("chosen.name", "=", pattern),
-        ),
-      ),
-    );
-  }
+  if (folder !== undefined) query = query.where(beginsWith("chosen.name", `${folder}/`));
+  if (promptPatterns.length > 0) query = query.where(fitsOneOf("chosen.name", promptPatterns));
   if (page.after !== undefined) query = query.where("chosen.name", ">", page.after);
   const rows = await query.execute();
   return rows.map((row) => row.name);
-}
-
-/** All names with the same beginning are neighbours in the index, so that no others are read. */
-function beginsWith(
-  where: ExpressionBuilder<{ chosen: { name: string } }, "chosen">,
-  text: string,
-) {
-  const from = where("chosen.name", ">=", text);
-  const end = endOf(text);
-  return end === undefined ? from : where.and([from, where("chosen.name", "<", end)]);
-}
-
-/** What follows on all that begin with a text, in order of bytes; undefined where nothing does. */
-function endOf(text: string): string | undefined {
-  const characters = [...text.replace(/\u{10ffff}+$/u, "")];
-  const last = characters.pop()?.codePointAt(0);
-  if (last === undefined) return undefined;
-  // Between these two are the surrogates, which are no characters.
-  return characters.join("") + String.fromCodePoint(last === 0xd7ff ? 0xe000 : last + 1);
 }
 
 async function describePrompts(

@@ -21,6 +21,7 @@ const MIGRATIONS: Record<string, (db: Kysely<Tables>, types: SchemaTypes) => Pro
   "0007_label_places": addLabelPlaces,
   "0008_sources": createSources,
   "0009_replicas": createReplicas,
+  "0010_rollouts": createRollouts,
 };
 
 export const MIGRATION_TABLE = "promptd_migrations";
@@ -340,5 +341,26 @@ async function createReplicas(db: Kysely<Tables>, { bytewiseText }: SchemaTypes)
     .addColumn("id", bytewiseText, (column) => column.primaryKey())
     .addColumn("applied", "bigint", (column) => column.notNull())
     .addColumn("seen_at", "bigint", (column) => column.notNull())
+    .execute();
+}
+
+async function createRollouts(db: Kysely<Tables>, { bytewiseText }: SchemaTypes): Promise<void> {
+  await db.schema
+    .createTable("rollouts")
+    .addColumn("project", bytewiseText, (column) => column.notNull().references("projects.id"))
+    .addColumn("name", bytewiseText, (column) => column.notNull())
+    .addColumn("label", bytewiseText, (column) => column.notNull())
+    .addColumn("revision", "bigint", (column) => column.notNull())
+    .addColumn("state", "text", (column) => column.notNull())
+    .addColumn("rollout", "text", (column) => column.notNull())
+    .addColumn("actor", "text", (column) => column.notNull())
+    .addColumn("reason", "text", (column) => column.notNull())
+    .addColumn("changed_at", "bigint", (column) => column.notNull())
+    .addPrimaryKeyConstraint("rollouts_key", ["project", "name", "label"])
+    .execute();
+  await db.schema
+    .createIndex("rollouts_by_state")
+    .on("rollouts")
+    .columns(["state", "project"])
     .execute();
 }

@@ -20,7 +20,7 @@ export interface Mutation {
 
 /** Appends the mutation's change, which gives the prompt its new revision. */
 export async function recordChange(
-  { db, prompt, actor, origin, now }: Mutation,
+  { db, prompt, actor, origin, now }: Pick<Mutation, "db" | "prompt" | "actor" | "origin" | "now">,
   kind: ChangeKind,
   reason: string,
   detail: ChangeDetail,

@@ -8,11 +8,12 @@ import type {
   ChangeLog,
   Decision,
   Edit,
+  LabelEdit,
   NewVersion,
   PolicyStore,
   PromptSource,
 } from "../core/ports.ts";
-import type { LabelMove, Pointer, PromptVersion, Selector } from "../core/prompt.ts";
+import type { Pointer, PromptVersion, Selector } from "../core/prompt.ts";
 import { approve, reject } from "./approval.ts";
 import { catalog } from "./catalog.ts";
 import { listChanges } from "./change-log.ts";
@@ -98,7 +99,7 @@ export class Registry implements PromptSource, ChangeLog, PolicyStore {
     return this.#mutate(caller, version.name, (mutation) => createVersion(mutation, version));
   }
 
-  setLabels(caller: Caller, edit: Edit & { moves: readonly LabelMove[] }) {
+  setLabels(caller: Caller, edit: LabelEdit) {
     return this.#mutate(caller, edit.name, (mutation) => setLabels(mutation, edit));
   }
 

@@ -1,4 +1,5 @@
 import type { ChangeKind, PromptType, TemplateFormat } from "../core/prompt.ts";
+import type { RolloutState } from "../core/rollout/rollout.ts";
 
 /**
  * The tables as queries see them; `migrations.ts` makes them so. Prompts are
@@ -24,6 +25,7 @@ export interface Tables {
   source_prompts: SourcePromptsTable;
   source_intents: SourceIntentsTable;
   source_events: SourceEventsTable;
+  rollouts: RolloutsTable;
 }
 
 /** In an order in which rows can be inserted: what is referred to comes first. */
@@ -44,6 +46,7 @@ export const TABLES = [
   "source_prompts",
   "source_intents",
   "source_events",
+  "rollouts",
 ] as const satisfies readonly (keyof Tables)[];
 
 /** One row. */
@@ -125,7 +128,7 @@ interface ChangesTable {
   actor: string;
   reason: string;
   created_at: number;
-  /** JSON of `ChangeDetail`. */
+  /** JSON of `StoredDetail`. */
   detail: string;
   /** Over this change and the hash before: see `change-chain.ts`. */
   hash: string;
@@ -221,4 +224,20 @@ interface SourceEventsTable {
   project: string;
   id: string;
   received_at: number;
+}
+
+/** Also of prompts that live elsewhere, so no prompt need be here. */
+interface RolloutsTable {
+  project: string;
+  /** The prompt. */
+  name: string;
+  label: string;
+  /** Of the last change, as are its actor, reason and time. */
+  revision: number;
+  state: RolloutState;
+  /** JSON: see `rolloutToJson`. It escapes U+0000, which a user id may hold. */
+  rollout: string;
+  actor: string;
+  reason: string;
+  changed_at: number;
 }

@@ -4,11 +4,19 @@ import { PromptdError } from "../core/errors.ts";
 import { requireRevision } from "../core/mutation-rules.ts";
 import type { Caller } from "../core/ports.ts";
 import { PROMPT_CHANGE_KINDS } from "../core/prompt.ts";
-import type { Sighting, SourceChange, SourceEdit, SourceJournal } from "../core/source-journal.ts";
+import type {
+  Sighting,
+  SourceAsked,
+  SourceChange,
+  SourceEdit,
+  SourceEdited,
+  SourceJournal,
+} from "../core/source-journal.ts";
 import { appendChange } from "./change-log.ts";
 import type { Connection, Database } from "./database.ts";
 import { heedLabelPolicies } from "./label-policies.ts";
 import type { PromptKey } from "./prompt-key.ts";
+import { abortedLabels, endingRollouts, requireOngoing } from "./rollout-rows.ts";
 import { requireProject } from "./standing.ts";
 
 /** How long a mutation waits for others of the same prompt, and how often it looks. */
@@ -37,10 +45,7 @@ export class StoredSourceJournal implements SourceJournal {
     return this.#database.query(undefined, (db) => revisionsOf(db, project, names));
   }
 
-  async begin(
-    caller: Caller,
-    asked: { name: string; expectedRevision?: number },
-  ): Promise<SourceEdit> {
+  async begin(caller: Caller, asked: SourceAsked): Promise<SourceEdit> {
     const deadline = this.#now() + TURN_MS;
     for (;;) {
       const edit = await this.#attempt(caller, asked);
@@ -63,7 +68,7 @@ export class StoredSourceJournal implements SourceJournal {
   /** Undefined while it is not this mutation's turn. */
   #attempt(
     caller: Caller,
-    { name, expectedRevision }: { name: string; expectedRevision?: number },
+    { name, expectedRevision, promotes }: SourceAsked,
   ): Promise<SourceEdit | undefined> {
     const { project, actor, origin = null, signal } = caller;
     const prompt = { project, name };
@@ -75,6 +80,7 @@ export class StoredSourceJournal implements SourceJournal {
       if (open !== undefined) await recoverIntent(db, open, now);
       const revision = (await revisionsOf(db, project, [name])).get(name) ?? 0;
       requireRevision(name, revision, expectedRevision);
+      if (promotes !== undefined) await requireOngoing(db, prompt, promotes);
       const id = v7();
       const row = { ...prompt, id, actor, origin, expires_at: now + EXPIRY_MS };
       await db.insertInto("source_intents").values(row).execute();
@@ -104,16 +110,22 @@ export class StoredSourceJournal implements SourceJournal {
       sighting: Sighting | undefined;
       revision: number;
     },
-  ): Promise<number> {
+  ): Promise<SourceEdited> {
     return this.#database.transaction(undefined, async (db) => {
       await db.deleteFrom("source_intents").where("id", "=", id).execute();
       const createdAt = this.#now();
       let { revision } = done;
-      for (const change of done.changes) {
-        revision = await appendChange(db, prompt, { ...change, actor, origin, createdAt });
+      const abortedRollouts: string[] = [];
+      for (const { unmoved = [], rollouts: fate, ...change } of done.changes) {
+        const named = [...change.labels.map(({ label }) => label), ...unmoved];
+        const rollouts = await endingRollouts(db, prompt, named, fate);
+        if (change.kind === "rollout_set" && rollouts.length === 0) continue;
+        abortedRollouts.push(...abortedLabels(rollouts));
+        const who = { actor, origin, createdAt };
+        revision = await appendChange(db, prompt, { ...change, ...who, rollouts });
       }
       if (done.sighting !== undefined) await keepSighting(db, prompt.project, done.sighting);
-      return revision;
+      return { revision, abortedRollouts };
     });
   }
 }

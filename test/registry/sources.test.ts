@@ -38,7 +38,7 @@ describeOnBoth("what is kept of a source elsewhere", (subject) => {
     const edit = await journal().begin({ ...bench.caller, origin: "192.0.2.1" }, { name: "p" });
     expect(edit.revision).toBe(0);
     expect(await bench.changes()).toEqual([]);
-    const revision = await edit.finish([LABELS_SET], sighting("p"));
+    const { revision } = await edit.finish([LABELS_SET], sighting("p"));
     expect(await bench.changes()).toMatchObject([
       { revision, kind: "labels_set", actor: "tester", origin: "192.0.2.1", reason: "because" },
     ]);
@@ -62,7 +62,7 @@ describeOnBoth("what is kept of a source elsewhere", (subject) => {
       });
     await beside.finish([], undefined);
     order.push("first");
-    const revision = await first.finish([LABELS_SET], undefined);
+    const { revision } = await first.finish([LABELS_SET], undefined);
     const second = await waiting;
     expect(order).toEqual(["first", "second"]);
     expect(second.revision).toBe(revision);

@@ -7,6 +7,7 @@ import { ChangeService } from "../../gen/promptd/v1/change_service_pb.ts";
 import { KeyService } from "../../gen/promptd/v1/key_service_pb.ts";
 import { PolicyService } from "../../gen/promptd/v1/policy_service_pb.ts";
 import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { RolloutService } from "../../gen/promptd/v1/rollout_service_pb.ts";
 import { hashSecret, type KeyScope, newKeyId, newSecret } from "../../src/core/keys.ts";
 import type { NewKey } from "../../src/core/ports.ts";
 import { toPageToken } from "../../src/rpc/pages.ts";
@@ -109,9 +110,22 @@ const ROWS: Record<string, Record<string, [scope: KeyScope, request: JsonValue]>
     approvePendingChange: ["release", { id: "0198c0de-0000-7000-8000-000000000000" }],
     rejectPendingChange: ["release", { id: "0198c0de-0000-7000-8000-000000000000" }],
   },
+  RolloutService: {
+    getRollout: ["read", { name: "mine" }],
+    listRollouts: ["read", {}],
+    setRollout: ["release", { name: "mine", state: "STATE_ABORTED" }],
+    deleteRollout: ["release", { name: "mine" }],
+    previewRollout: ["read", { name: "mine", state: "STATE_ABORTED" }],
+  },
 };
 
-const SERVICES: DescService[] = [PromptService, ChangeService, KeyService, PolicyService];
+const SERVICES: DescService[] = [
+  PromptService,
+  ChangeService,
+  KeyService,
+  PolicyService,
+  RolloutService,
+];
 
 const METHODS = SERVICES.flatMap((desc) =>
   desc.methods.map((method) => {

@@ -7,6 +7,7 @@ import { createGrpcTransport } from "@connectrpc/connect-node";
 import { onTestFinished } from "vitest";
 import { ChangeService } from "../../gen/promptd/v1/change_service_pb.ts";
 import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { RolloutService } from "../../gen/promptd/v1/rollout_service_pb.ts";
 import { confided, hearOut, said } from "./leaks.ts";
 import type { Recorded } from "./recorded.ts";
 
@@ -17,6 +18,7 @@ export interface ServiceProcess {
   httpAddress: string;
   prompts: Client<typeof PromptService>;
   changes: Client<typeof ChangeService>;
+  rollouts: Client<typeof RolloutService>;
   /** Lines of the log, as they were written. */
   log: Record<string, unknown>[];
   /** Sends a signal, and answers with the exit code (null: killed) once the process is gone. */
@@ -72,6 +74,7 @@ export async function spawnService(
     httpAddress: http,
     prompts: createClient(PromptService, transport),
     changes: createClient(ChangeService, transport),
+    rollouts: createClient(RolloutService, transport),
     log,
     async stop(signal = "SIGTERM") {
       if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;

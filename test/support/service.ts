@@ -5,6 +5,7 @@ import { type Client, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { ChangeService } from "../../gen/promptd/v1/change_service_pb.ts";
 import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { RolloutService } from "../../gen/promptd/v1/rollout_service_pb.ts";
 import { type Runtime, start } from "../../src/runtime.ts";
 import { loadSettings } from "../../src/settings.ts";
 import { createLog } from "../../src/telemetry/log.ts";
@@ -18,6 +19,7 @@ export interface TestService {
   dataDir: string;
   prompts: Client<typeof PromptService>;
   changes: Client<typeof ChangeService>;
+  rollouts: Client<typeof RolloutService>;
   /** Everything that was logged, at level debug. */
   log: string[];
   close(): Promise<void>;
@@ -50,6 +52,7 @@ export async function startService(env: Record<string, string> = {}): Promise<Te
     dataDir,
     prompts: createClient(PromptService, transport),
     changes: createClient(ChangeService, transport),
+    rollouts: createClient(RolloutService, transport),
     log,
     async close() {
       await runtime.close();

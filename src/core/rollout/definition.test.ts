@@ -42,32 +42,62 @@ describe("is refused:", () => {
     ["no prompt", { name: "" }, ["name"]],
     ["no label", { label: "" }, ["label"]],
     ["latest", { label: "latest" }, ["label"]],
-    ["no arm", { arms: [] }, ["arms"]],
-    ["an arm too many", { arms: arms(LIMITS.arms + 1) }, ["arms"]],
-    ["an arm without a name", { arms: [arm({ name: "" })] }, ["arms[0].name"]],
-    ["a name with a space", { arms: [arm({ name: "a b" })] }, ["arms[0].name"]],
-    ["a name in upper case", { arms: [arm({ name: "A" })] }, ["arms[0].name"]],
-    ["a name too long", { arms: [arm({ name: "a".repeat(37) })] }, ["arms[0].name"]],
-    ["control as an arm", { arms: [arm({ name: "control" })] }, ["arms[0].name"]],
-    ["an arm twice", { arms: [arm({}), arm({})] }, ["arms"]],
-    ["version 0", { arms: [arm({ target: { version: 0 } })] }, ["arms[0].version"]],
-    ["a label that is none", { arms: [arm({ target: { label: "A" } })] }, ["arms[0].label"]],
-    ["less than nothing", { arms: [arm({ weight: -1 })] }, ["arms[0].weight"]],
-    ["half a bucket", { arms: [arm({ weight: 0.5 })] }, ["arms[0].weight"]],
-    ["more than all in one", { arms: [arm({ weight: 10_001 })] }, ["arms[0].weight", "arms"]],
-    ["more than all together", { arms: arms(3, 3334) }, ["arms"]],
-    ["a salt too long", { salt: "s".repeat(LIMITS.saltBytes + 1) }, ["salt"]],
-    ["a broken salt", { salt: "\ud800" }, ["salt"]],
-    ["an override too many", { overrides: overrides(LIMITS.overrides + 1) }, ["overrides"]],
-    ["one of nobody", { overrides: [{ userId: "", arm: "canary" }] }, ["overrides[0].user_id"]],
-    ["one to no arm", { overrides: [{ userId: "u", arm: "b" }] }, ["overrides[0].arm"]],
-    ["a user twice", { overrides: [...overrides(1), ...overrides(1)] }, ["overrides"]],
+    ["no arm", { arms: [] }, ["definition.arms"]],
+    ["an arm too many", { arms: arms(LIMITS.arms + 1) }, ["definition.arms"]],
+    ["an arm without a name", { arms: [arm({ name: "" })] }, ["definition.arms[0].name"]],
+    ["a name with a space", { arms: [arm({ name: "a b" })] }, ["definition.arms[0].name"]],
+    ["a name in upper case", { arms: [arm({ name: "A" })] }, ["definition.arms[0].name"]],
+    ["a name too long", { arms: [arm({ name: "a".repeat(37) })] }, ["definition.arms[0].name"]],
+    ["control as an arm", { arms: [arm({ name: "control" })] }, ["definition.arms[0].name"]],
+    ["an arm twice", { arms: [arm({}), arm({})] }, ["definition.arms"]],
+    ["version 0", { arms: [arm({ target: { version: 0 } })] }, ["definition.arms[0].version"]],
+    [
+      "a label that is none",
+      { arms: [arm({ target: { label: "A" } })] },
+      ["definition.arms[0].label"],
+    ],
+    ["less than nothing", { arms: [arm({ weight: -1 })] }, ["definition.arms[0].weight"]],
+    ["half a bucket", { arms: [arm({ weight: 0.5 })] }, ["definition.arms[0].weight"]],
+    [
+      "more than all in one",
+      { arms: [arm({ weight: 10_001 })] },
+      ["definition.arms[0].weight", "definition.arms"],
+    ],
+    ["more than all together", { arms: arms(3, 3334) }, ["definition.arms"]],
+    ["a salt too long", { salt: "s".repeat(LIMITS.saltBytes + 1) }, ["definition.salt"]],
+    ["a broken salt", { salt: "\ud800" }, ["definition.salt"]],
+    [
+      "overrides too large together",
+      {
+        overrides: Array.from({ length: 129 }, (_, i) => ({
+          userId: `${i}`.padEnd(1024),
+          arm: "canary",
+        })),
+      },
+      ["definition.overrides"],
+    ],
+    [
+      "an override too many",
+      { overrides: overrides(LIMITS.overrides + 1) },
+      ["definition.overrides"],
+    ],
+    [
+      "one of nobody",
+      { overrides: [{ userId: "", arm: "canary" }] },
+      ["definition.overrides[0].user_id"],
+    ],
+    ["one to no arm", { overrides: [{ userId: "u", arm: "b" }] }, ["definition.overrides[0].arm"]],
+    ["a user twice", { overrides: [...overrides(1), ...overrides(1)] }, ["definition.overrides"]],
     [
       "a user id too long",
       { overrides: [{ userId: "u".repeat(1025), arm: "canary" }] },
-      ["overrides[0].user_id"],
+      ["definition.overrides[0].user_id"],
     ],
-    ["all of it at once", { label: "latest", arms: [], salt: "\ud800" }, ["label", "salt", "arms"]],
+    [
+      "all of it at once",
+      { label: "latest", arms: [], salt: "\ud800" },
+      ["label", "definition.salt", "definition.arms"],
+    ],
   ])("%s", (_, definition, fields) => {
     expect(refused(definition)).toEqual(fields);
   });
@@ -99,7 +129,7 @@ describe("a rollout that is there", () => {
     const salted = define({ ...sound, salt: "2026-05" });
     expect(define(sound, salted).salt).toBe("2026-05");
     expect(refused({ salt: "2026-05" }, salted)).toEqual([]);
-    expect(refused({ salt: "other" }, salted)).toEqual(["salt"]);
+    expect(refused({ salt: "other" }, salted)).toEqual(["definition.salt"]);
     expect(refused({ salt: "other" }, { ...salted, state: "aborted" })).toEqual([]);
   });
 

@@ -46,7 +46,7 @@ export function define(definition: RolloutDefinition, present?: Rollout): Rollou
   if (ongoing !== undefined) {
     // Another salt would give nearly everybody another bucket at once.
     const same = `expected ${JSON.stringify(ongoing.salt)} as it was; abort the rollout to begin one with another salt`;
-    validator.require(salt === ongoing.salt, "salt", same);
+    validator.require(salt === ongoing.salt, "definition.salt", same);
     const frozen = state === "paused" && movesBetween(ongoing.table, table).length > 0;
     validator.require(
       !frozen,
@@ -67,25 +67,32 @@ export function checkDefinition(
   validator.name(name);
   validator.label(label, "label");
   validator.require(label !== LATEST_LABEL, "label", "latest is the newest version for everybody");
-  validator.salt(salt);
+  validator.salt(salt, "definition.salt");
   checkArms(arms, validator);
-  if (!validator.count(overrides.length, LIMITS.overrides, "overrides")) return;
+  if (!validator.count(overrides.length, LIMITS.overrides, "definition.overrides")) return;
+  const bytes = overrides.reduce((sum, { userId }) => sum + Buffer.byteLength(userId), 0);
+  const most = `expected user ids of at most ${LIMITS.overridesBytes} bytes together`;
+  validator.require(bytes <= LIMITS.overridesBytes, "definition.overrides", most);
   const names = new Set([CONTROL, ...arms.map((arm) => arm.name)]);
   overrides.forEach(({ userId, arm }, index) => {
-    const field = `overrides[${index}]`;
+    const field = `definition.overrides[${index}]`;
     validator.require(userId !== "", `${field}.user_id`, "must not be empty");
     validator.userId(userId, `${field}.user_id`);
     validator.require(names.has(arm), `${field}.arm`, `expected one of ${[...names].join(", ")}`);
   });
   const users = new Set(overrides.map(({ userId }) => userId));
-  validator.require(users.size === overrides.length, "overrides", "expected each user id once");
+  validator.require(
+    users.size === overrides.length,
+    "definition.overrides",
+    "expected each user id once",
+  );
 }
 
 function checkArms(arms: readonly Arm[], validator: Validator): void {
-  validator.require(arms.length > 0, "arms", "expected at least 1 beside control");
-  if (!validator.count(arms.length, LIMITS.arms, "arms")) return;
+  validator.require(arms.length > 0, "definition.arms", "expected at least 1 beside control");
+  if (!validator.count(arms.length, LIMITS.arms, "definition.arms")) return;
   arms.forEach(({ name, target, weight }, index) => {
-    const field = `arms[${index}]`;
+    const field = `definition.arms[${index}]`;
     const named = ARM.test(name) && name.length <= LIMITS.labelCharacters;
     const pattern = `expected a name of 1 to ${LIMITS.labelCharacters} characters out of a-z 0-9 _ - .`;
     validator.require(named, `${field}.name`, pattern);
@@ -97,8 +104,8 @@ function checkArms(arms: readonly Arm[], validator: Validator): void {
     validator.require(weighs, `${field}.weight`, range);
   });
   const names = new Set(arms.map(({ name }) => name));
-  validator.require(names.size === arms.length, "arms", "expected each name once");
+  validator.require(names.size === arms.length, "definition.arms", "expected each name once");
   const sum = arms.reduce((total, { weight }) => total + weight, 0);
   const most = `expected weights of at most ${BUCKETS} together, found ${sum}`;
-  validator.require(sum <= BUCKETS, "arms", most);
+  validator.require(sum <= BUCKETS, "definition.arms", most);
 }

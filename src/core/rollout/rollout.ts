@@ -83,6 +83,16 @@ export interface Preview {
   users: { userId: string; before: Assignment; after: Assignment }[];
 }
 
+/** What the history keeps of a rollout. */
+export function outlineOf({ state, arms, overrides, promotedArm }: Rollout): RolloutOutline {
+  return {
+    state,
+    arms,
+    overrides: overrides.size,
+    ...(promotedArm !== undefined && { promotedArm }),
+  };
+}
+
 export function hasEnded({ state }: Pick<Rollout, "state">): boolean {
   return state === "promoted" || state === "aborted";
 }

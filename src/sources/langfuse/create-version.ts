@@ -1,7 +1,8 @@
 import { canonicalBody, contentHash } from "../../core/content-hash.ts";
 import { PromptdError } from "../../core/errors.ts";
-import { moved, previousMoves, requireSuccessor } from "../../core/mutation-rules.ts";
+import { previousMoves, requireSuccessor } from "../../core/mutation-rules.ts";
 import type { CreatedVersion, NewVersion } from "../../core/ports.ts";
+import type { SourceEdited } from "../../core/source-journal.ts";
 import { type Entry, hashOf, newestOf, toConfig } from "./answers.ts";
 import { answerOf } from "./faults.ts";
 import { type Mutation, requireMovable } from "./mutation.ts";
@@ -14,7 +15,7 @@ const ATTEMPTS = 5;
 export async function createVersion(
   mutation: Mutation,
   version: NewVersion,
-): Promise<Omit<CreatedVersion, "revision">> {
+): Promise<Omit<CreatedVersion, keyof SourceEdited>> {
   requireLangfuseFormat(version);
   const asked = { ...version, body: { ...version.body, config: toConfig(version.body.config) } };
   const { api } = mutation;
@@ -40,7 +41,7 @@ async function create(
   mutation: Mutation,
   entry: Entry | undefined,
   asked: NewVersion,
-): Promise<Omit<CreatedVersion, "revision">> {
+): Promise<Omit<CreatedVersion, keyof SourceEdited>> {
   const { api, done, send } = mutation;
   const { name, body, tags, commitMessage } = asked;
   // Whatever its number will be, it is none that a label stands on.
@@ -69,7 +70,7 @@ async function labelExisting(
   entry: Entry,
   asked: NewVersion,
   hash: string,
-): Promise<Omit<CreatedVersion, "revision">> {
+): Promise<Omit<CreatedVersion, keyof SourceEdited>> {
   const { name, tags = entry.tags } = asked;
   const all = new Set([...tags, ...entry.tags]).size;
   if (all !== new Set(tags).size || all !== new Set(entry.tags).size) {
@@ -78,7 +79,7 @@ async function labelExisting(
   }
   const version = newestOf(entry);
   const planned = await plannedLabels(mutation, entry, asked, version);
-  await moveLabels(mutation, entry, planned.filter(moved), asked.commitMessage);
+  await moveLabels(mutation, entry, planned, asked.commitMessage);
   return { version, created: false, contentHash: hash, previous: previousMoves(planned) };
 }
 

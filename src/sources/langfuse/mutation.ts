@@ -3,8 +3,10 @@ import { allowsPrompt } from "../../core/keys.ts";
 import type { Caller } from "../../core/ports.ts";
 import type {
   Sighting,
+  SourceAsked,
   SourceChange,
   SourceEdit,
+  SourceEdited,
   SourceJournal,
 } from "../../core/source-journal.ts";
 import { toSighting } from "./answers.ts";
@@ -15,7 +17,7 @@ import { answerOf, outcomeIsUnknown } from "./faults.ts";
 export interface Mutation {
   api: LangfuseApi;
   edit: SourceEdit;
-  /** What was done in Langfuse so far, for the history. */
+  /** What was done so far, for the history. */
   done: SourceChange[];
   /**
    * Sends what changes something.
@@ -25,7 +27,7 @@ export interface Mutation {
   send<Answer>(request: () => Promise<Answer>): Promise<Answer>;
 }
 
-export type Made<Result> = Result & { revision: number };
+export type Made<Result> = Result & SourceEdited;
 
 /**
  * Notes that a prompt is about to be changed, changes it in Langfuse, and tells
@@ -35,7 +37,7 @@ export type Made<Result> = Result & { revision: number };
  */
 export async function mutate<Result extends object>(
   { api, journal, caller }: { api: LangfuseApi; journal: SourceJournal; caller: Caller },
-  asked: { name: string; expectedRevision?: number },
+  asked: SourceAsked,
   work: (mutation: Mutation) => Promise<Result>,
 ): Promise<Made<Result>> {
   throwIfAborted(caller.signal);
@@ -60,20 +62,20 @@ export async function mutate<Result extends object>(
   };
   try {
     const result = await work({ api, edit, done, send });
-    const revision = await finish();
-    return { ...result, revision };
+    const edited = await finish();
+    return { ...result, ...edited };
   } catch (thrown) {
     // What was done is told in any case; where not even that works, it is told once the edit expires.
     if (!finished) await finish().catch(() => {});
     throw thrown;
   }
 
-  async function finish(): Promise<number> {
+  async function finish(): Promise<SourceEdited> {
     finished = true;
     try {
       return await edit.finish(done, sent ? await sighting() : undefined);
     } catch (cause) {
-      if (done.length === 0) throw cause;
+      if (!sent || done.length === 0) throw cause;
       const message = `Langfuse has changed prompt "${name}"; promptd's history will tell of it once its database can be reached`;
       throw new PromptdError("unavailable", message, { cause });
     }
@@ -111,11 +113,17 @@ function told(error: PromptdError, { promptPatterns }: Caller): PromptdError {
 /**
  * Whether the caller may move these labels now.
  *
+ * @param others whose rollouts shall end, which needs no approval
  * @throws forbidden, refused for one that needs approval: what waits could not be moved by anybody
  */
-export async function requireMovable({ edit }: Mutation, labels: readonly string[]): Promise<void> {
-  if (labels.length === 0) return;
-  const [label] = await edit.heedPolicies(labels);
+export async function requireMovable(
+  { edit }: Mutation,
+  labels: readonly string[],
+  others: readonly string[] = [],
+): Promise<void> {
+  if (labels.length + others.length === 0) return;
+  const approval = await edit.heedPolicies([...labels, ...others]);
+  const label = approval.find((each) => labels.includes(each));
   if (label === undefined) return;
   const message = `moving label "${label}" needs the approval of a second key, which promptd cannot keep for prompts that live in Langfuse`;
   throw new PromptdError("refused", message);

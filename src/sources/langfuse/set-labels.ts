@@ -1,7 +1,7 @@
 import { PromptdError } from "../../core/errors.ts";
 import { moved, previousMoves } from "../../core/mutation-rules.ts";
 import { promptNotFound } from "../../core/not-found.ts";
-import type { Edit, LabelsSet } from "../../core/ports.ts";
+import type { LabelEdit, LabelsSet, RolloutFate } from "../../core/ports.ts";
 import { LATEST_LABEL, type LabelChange, type LabelMove } from "../../core/prompt.ts";
 import { type Entry, selectionMissing } from "./answers.ts";
 import { type Mutation, requireMovable } from "./mutation.ts";
@@ -10,8 +10,8 @@ import { placesOf } from "./places.ts";
 /** @throws not_found, refused, forbidden, unavailable; the message tells which labels have moved all the same */
 export async function setLabels(
   mutation: Mutation,
-  { name, moves, reason }: Edit & { moves: readonly LabelMove[] },
-): Promise<Omit<LabelsSet, "revision">> {
+  { name, moves, reason, rollouts }: LabelEdit,
+): Promise<Pick<LabelsSet, "previous">> {
   const entry = await mutation.api.entry(name);
   if (entry === undefined) throw promptNotFound({ name });
   requireVersions(
@@ -19,7 +19,7 @@ export async function setLabels(
     moves.map(({ version }) => version).filter((version) => version !== 0),
   );
   const changes = await plannedMoves(mutation, entry, moves);
-  await moveLabels(mutation, entry, changes.filter(moved), reason);
+  await moveLabels(mutation, entry, changes, reason, rollouts);
   return { previous: previousMoves(changes) };
 }
 
@@ -49,20 +49,25 @@ export async function plannedMoves(
 }
 
 /**
- * Langfuse moves the labels of one version at a time: where a later one fails, the earlier ones have moved.
+ * Langfuse moves the labels of one version at a time: where a later one fails, the earlier ones have moved,
+ * and their rollouts alone have ended. Where none need move, the rollouts end all the same.
  *
+ * @param planned where all labels that are named stand and shall go
  * @throws refused, forbidden, unavailable
  */
 export async function moveLabels(
   mutation: Mutation,
   { name }: Pick<Entry, "name">,
-  moving: readonly LabelChange[],
+  planned: readonly LabelChange[],
   reason: string,
+  rollouts: RolloutFate = "abort",
 ): Promise<void> {
-  await requireMovable(
-    mutation,
-    moving.map(({ label }) => label),
-  );
+  const moving = planned.filter(moved);
+  const unmoved = planned.filter((change) => !moved(change)).map(({ label }) => label);
+  const names = moving.map(({ label }) => label);
+  // A promotion cannot wait for approval, whether or not its label stands there.
+  if (typeof rollouts === "object") await requireMovable(mutation, [...names, ...unmoved]);
+  else await requireMovable(mutation, names, unmoved);
   const removed = moving.find(({ to }) => to === 0);
   if (removed !== undefined) {
     const message = `label "${removed.label}" cannot be taken away: Langfuse's API only puts labels on versions; move it to another one, or remove it in Langfuse`;
@@ -70,6 +75,7 @@ export async function moveLabels(
   }
   const { api, done, send } = mutation;
   const labels: LabelChange[] = [];
+  const change = { kind: "labels_set" as const, reason, versions: [], labels, rollouts };
   try {
     for (const version of new Set(moving.map(({ to }) => to))) {
       const together = moving.filter(({ to }) => to === version);
@@ -78,10 +84,11 @@ export async function moveLabels(
       labels.push(...together);
     }
   } catch (thrown) {
+    if (labels.length > 0) done.unshift(change);
     throw partly(PromptdError.from(thrown), labels);
-  } finally {
-    if (labels.length > 0) done.unshift({ kind: "labels_set", reason, versions: [], labels });
   }
+  if (labels.length > 0) done.push({ ...change, unmoved });
+  else if (unmoved.length > 0) done.push({ ...change, kind: "rollout_set", unmoved });
 }
 
 function partly(error: PromptdError, labels: readonly LabelChange[]): PromptdError {

@@ -6,20 +6,20 @@ import type {
   Caller,
   CatalogFilter,
   Edit,
+  LabelEdit,
   NewVersion,
   Page,
   PromptSource,
 } from "../../core/ports.ts";
 import {
   LATEST_LABEL,
-  type LabelMove,
   type Pointer,
   type PromptInfo,
   type PromptVersion,
   type Selector,
   type VersionInfo,
 } from "../../core/prompt.ts";
-import type { SourceJournal } from "../../core/source-journal.ts";
+import type { SourceAsked, SourceJournal } from "../../core/source-journal.ts";
 import { within } from "../../core/within.ts";
 import {
   type Entry,
@@ -162,8 +162,13 @@ export class LangfuseSource implements PromptSource {
     );
   }
 
-  setLabels(caller: Caller, edit: Edit & { moves: readonly LabelMove[] }) {
-    return this.#mutate(caller, edit, (mutation) => setLabels(mutation, edit));
+  setLabels(caller: Caller, edit: LabelEdit) {
+    const { moves, rollouts } = edit;
+    const labels = moves.map(({ label }) => label);
+    const promotes = typeof rollouts === "object" && { labels, revision: rollouts.revision };
+    return this.#mutate(caller, { ...edit, ...(promotes && { promotes }) }, (mutation) =>
+      setLabels(mutation, edit),
+    );
   }
 
   async setTags(): Promise<never> {
@@ -178,10 +183,14 @@ export class LangfuseSource implements PromptSource {
 
   #mutate<Result extends object>(
     caller: Caller,
-    { name, expectedRevision }: { name: string; expectedRevision?: number },
+    { name, expectedRevision, promotes }: SourceAsked,
     work: Parameters<typeof mutate<Result>>[2],
   ): Promise<Made<Result>> {
-    const asked = { name, ...(expectedRevision !== undefined && { expectedRevision }) };
+    const asked = {
+      name,
+      ...(expectedRevision !== undefined && { expectedRevision }),
+      ...(promotes && { promotes }),
+    };
     return mutate({ api: this.#api, journal: this.#journal, caller }, asked, work);
   }
 
