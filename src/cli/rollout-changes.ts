@@ -15,8 +15,8 @@ function rolloutText(change: RolloutChange): string {
   const { label, state, arms, previousArms, promotedArm } = change;
   const what = `rollout ${label} ${outcome(change)}`;
   if (state === State.PROMOTED) return `${what} to ${promotedArm}`;
-  const split = arms.map(armText).join(", ");
-  const same = isOngoing(change.previousState) && split === previousArms.map(armText).join(", ");
+  const split = armsText(arms);
+  const same = isOngoing(change.previousState) && split === armsText(previousArms);
   return isOngoing(state) && !same ? `${what}: ${split}` : what;
 }
 
@@ -39,7 +39,9 @@ function isOngoing(state: State): boolean {
   return state === State.RUNNING || state === State.PAUSED;
 }
 
-/** Weights are hundredths of a percent. */
-function armText({ name, target, weight }: RolloutArm): string {
-  return `${name} ${weight / 100}% of ${target.case} ${target.value}`;
+/** `canary 5% of version 4, long 10% of label staging`; weights are hundredths of a percent. */
+export function armsText(arms: readonly RolloutArm[]): string {
+  return arms
+    .map(({ name, target, weight }) => `${name} ${weight / 100}% of ${target.case} ${target.value}`)
+    .join(", ");
 }

@@ -7,8 +7,9 @@ import {
 import { connectionOf, type ServiceOptions } from "./options.ts";
 import { listJson, messageJson, table, timeText } from "./output.ts";
 import { allItems, eachItem } from "./pages.ts";
+import { armsText } from "./rollout-changes.ts";
 import { type RolloutOptions, stateText } from "./rollout-options.ts";
-import { armsText, rolloutText } from "./rollout-text.ts";
+import { rolloutText } from "./rollout-text.ts";
 import { withService } from "./service.ts";
 import type { Terminal } from "./terminal.ts";
 

@@ -1,12 +1,7 @@
 /** Rollouts for people. */
 
-import type { RolloutChange } from "../../gen/promptd/v1/change_service_pb.ts";
 import { Resolution_Reason as Reason } from "../../gen/promptd/v1/prompt_pb.ts";
-import {
-  type Rollout,
-  type RolloutArm,
-  Rollout_State as State,
-} from "../../gen/promptd/v1/rollout_pb.ts";
+import { type Rollout, Rollout_State as State } from "../../gen/promptd/v1/rollout_pb.ts";
 import type {
   Assignment,
   PreviewedUser,
@@ -30,42 +25,6 @@ export function rolloutText(rollout: Rollout): string {
     `salt: ${oneLine(salt)}\n`,
     lastChangeText(rollout),
   ].join("");
-}
-
-/** As `--arm` takes them: `canary=4:5.00% long=label:staging:10.00%` */
-export function armsText(arms: readonly RolloutArm[]): string {
-  return arms
-    .map(({ name, target, weight }) => {
-      const prefix = target.case === "label" ? "label:" : "";
-      return `${name}=${prefix}${target.value}:${percentText(weight)}`;
-    })
-    .join(" ");
-}
-
-/** `rollout at production (none) -> running canary=4:5.00%` */
-export function rolloutChangeText(change: RolloutChange): string {
-  const before = outlineText({
-    state: change.previousState,
-    arms: change.previousArms,
-    overrides: change.previousOverrides,
-  });
-  return `rollout at ${change.label} ${before} -> ${outlineText(change)}`;
-}
-
-type Outline = Pick<RolloutChange, "state" | "arms" | "overrides"> & { promotedArm?: string };
-
-function outlineText({ state, arms, overrides, promotedArm }: Outline): string {
-  switch (state) {
-    case State.UNSPECIFIED:
-      return "(none)";
-    case State.RUNNING:
-    case State.PAUSED: {
-      const named = overrides === 0 ? "" : ` overrides=${overrides}`;
-      return `${stateText(state)} ${armsText(arms)}${named}`;
-    }
-    default:
-      return promotedArm ? `${stateText(state)} ${promotedArm}` : stateText(state);
-  }
 }
 
 /** Who moves, what the arms send their callers to, and what becomes of the users. */
