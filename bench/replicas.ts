@@ -15,12 +15,17 @@ import {
   GetPromptResponseSchema,
   PromptService,
 } from "../gen/promptd/v1/prompt_service_pb.ts";
+import { RolloutService } from "../gen/promptd/v1/rollout_service_pb.ts";
+
+/** Rollouts of the whole of a label aside, nothing depends on who it is. */
+const USER = "user-1";
 
 export interface Replica {
   grpcAddress: string;
   prompts: Client<typeof PromptService>;
   baseUrl: string;
-  /** The version that label `production` of a prompt leads to; asked with as little work as can be. */
+  rollouts: Client<typeof RolloutService>;
+  /** The version that a user is given by label `production` of a prompt; asked with as little work as can be. */
   version(name: string): Promise<number | undefined>;
   /** The sum of a metric's values whose labels hold a text. */
   metric(name: string, label?: string): Promise<number>;
@@ -64,6 +69,7 @@ export async function startReplica(
     return {
       grpcAddress: grpc,
       prompts: createClient(PromptService, transport),
+      rollouts: createClient(RolloutService, transport),
       baseUrl,
       version: (name) => versionOf(plain, name),
       metric: async (name, label = "") => sum(await exposition(baseUrl), name, label),
@@ -76,7 +82,7 @@ export async function startReplica(
 
 function versionOf(client: GrpcClient, name: string): Promise<number | undefined> {
   const request = Buffer.from(
-    toBinary(GetPromptRequestSchema, create(GetPromptRequestSchema, { name })),
+    toBinary(GetPromptRequestSchema, create(GetPromptRequestSchema, { name, userId: USER })),
   );
   const same = (bytes: Buffer) => bytes;
   return new Promise((resolve, reject) => {

@@ -1,8 +1,9 @@
 /**
- * How long after SetLabels on one replica the last of eight answers with the new
- * version: with one Redis, without, and for a client that keeps prompts itself.
+ * How long after SetLabels, or SetRollout, on one replica the last of eight answers
+ * with the new version: with one Redis, without, and for a client that keeps prompts
+ * itself.
  *
- * Once SetLabels is acknowledged, each replica is asked over and over by one caller, with a pause of
+ * Once the call is acknowledged, each replica is asked over and over by one caller, with a pause of
  * a millisecond, so a time is about two milliseconds too long at most.
  */
 
@@ -34,8 +35,10 @@ if (postgres === undefined) throw new Error("no PostgreSQL is installed");
 const redis = await startRedis();
 
 try {
-  const withRedis = await measure({ PROMPTD_REDIS_URL: redis.url });
-  const without = await measure({});
+  const shared = { PROMPTD_REDIS_URL: redis.url };
+  const withRedis = await measure(shared, move);
+  const without = await measure({}, move);
+  const split = await measure(shared, splitAll);
   const sdk = await measureSdk();
   report(
     "bench:rollback",
@@ -46,6 +49,8 @@ try {
       row("… from its acknowledgement", withRedis.acknowledged),
       row(`${REPLICAS} replicas, no Redis: from the call of SetLabels`, without.called),
       row("… from its acknowledgement", without.acknowledged),
+      row(`${REPLICAS} replicas, one Redis: from the call of SetRollout`, split.called),
+      row("… from its acknowledgement", split.acknowledged),
       row("a client on `langfuse` 3 with its default cache: from the acknowledgement", [sdk]),
     ].join("\n"),
   );
@@ -63,19 +68,30 @@ async function start(env: Record<string, string>, count: number): Promise<Replic
   return replicas;
 }
 
-async function prepare({ prompts }: Replica): Promise<void> {
+async function prepare(replica: Replica): Promise<void> {
+  const { prompts } = replica;
   for (const version of VERSIONS) {
     const template = { case: "text", value: `version ${version} `.repeat(50) } as const;
     await prompts.createVersion({ name: NAME, template });
   }
-  await move(prompts, 1);
+  await move(replica, 1);
 }
 
-function move(prompts: Replica["prompts"], version: number) {
-  return prompts.setLabels({ name: NAME, moves: [{ label: "production", version }] });
+async function move({ prompts }: Replica, version: number): Promise<void> {
+  await prompts.setLabels({ name: NAME, moves: [{ label: "production", version }] });
 }
 
-async function measure(env: Record<string, string>): Promise<Times> {
+/** Everybody is sent to version 2, or to control, which is version 1. */
+async function splitAll({ rollouts }: Replica, version: number): Promise<void> {
+  const weight = version === 2 ? 10_000 : 0;
+  const target = { case: "version", value: 2 } as const;
+  await rollouts.setRollout({
+    name: NAME,
+    definition: { arms: [{ name: "canary", target, weight }] },
+  });
+}
+
+async function measure(env: Record<string, string>, change: typeof move): Promise<Times> {
   const replicas = await start(env, REPLICAS);
   try {
     const [first] = replicas as [Replica];
@@ -85,7 +101,7 @@ async function measure(env: Record<string, string>): Promise<Times> {
       const version = VERSIONS[round % 2 === 0 ? 1 : 0];
       await Promise.all(replicas.map((replica) => answersWith(replica, 3 - version)));
       const called = performance.now();
-      await move(first.prompts, version);
+      await change(first, version);
       const acknowledged = performance.now();
       await Promise.all(replicas.map((replica) => answersWith(replica, version)));
       const answered = performance.now();
@@ -112,9 +128,9 @@ async function measureSdk(): Promise<number> {
   const [replica] = (await start({}, 1)) as [Replica];
   const langfuse = new Langfuse({ publicKey: "pk", secretKey: "sk", baseUrl: replica.baseUrl });
   try {
-    await move(replica.prompts, 1);
+    await move(replica, 1);
     await langfuse.getPrompt(NAME);
-    await move(replica.prompts, 2);
+    await move(replica, 2);
     const acknowledged = performance.now();
     while ((await langfuse.getPrompt(NAME)).version !== 2) {
       await setTimeout(20);

@@ -26,14 +26,13 @@ export interface Choice {
   };
 }
 
-type ByReason = Map<Assignment["reason"], Choice>;
-type ByArm = Map<string, ByReason>;
+type ByRollout = WeakMap<StandingRollout, Map<string, Choice>>;
 
-/** Makes choices, and finds those again that were made before. */
+/** Makes choices, and finds those again that were made before. They are kept no longer than their answers. */
 export class Choices {
   readonly #plain = new WeakMap<Answer, Choice>();
-  /** The last of each rollout by the arm that was given and why. */
-  readonly #split = new WeakMap<StandingRollout, ByArm>();
+  /** In the end by why an arm was given, and which. */
+  readonly #split = new WeakMap<Answer, ByRollout>();
 
   /** Without a rollout: an answer is asked for in one way. */
   plain(answer: Answer, asked: Selector): Choice {
@@ -46,23 +45,22 @@ export class Choices {
   }
 
   /**
-   * @param given the arm of the caller
+   * @param assignment the caller's
    * @param resolved whether it is that arm's answer; else control's
    */
   split(
     answer: Answer,
     rollout: StandingRollout,
-    given: Pick<Assignment, "arm" | "reason">,
+    { arm, reason }: Pick<Assignment, "arm" | "reason">,
     resolved: boolean,
   ): Choice {
-    const { arm, reason } = given;
-    const ofRollout: ByArm = this.#split.get(rollout) ?? new Map();
-    this.#split.set(rollout, ofRollout);
-    const ofArm: ByReason = ofRollout.get(arm) ?? new Map();
-    ofRollout.set(arm, ofArm);
-    const known = ofArm.get(reason);
-    const isKnown = (known?.rollout?.unresolvedArm === undefined) === resolved;
-    if (known?.answer === answer && isKnown) return known;
+    const ofAnswer: ByRollout = this.#split.get(answer) ?? new WeakMap();
+    this.#split.set(answer, ofAnswer);
+    const choices: Map<string, Choice> = ofAnswer.get(rollout) ?? new Map();
+    ofAnswer.set(rollout, choices);
+    const given = `${reason} ${arm}`;
+    const known = choices.get(given);
+    if (known !== undefined) return known;
     const asked = { label: rollout.label };
     const { revision } = rollout;
     const choice: Choice = resolved
@@ -73,7 +71,7 @@ export class Choices {
           reason: reasonOf(answer, asked),
           rollout: { revision, arm: CONTROL, unresolvedArm: arm },
         };
-    ofArm.set(reason, choice);
+    choices.set(given, choice);
     return choice;
   }
 }
