@@ -21,9 +21,9 @@ export function rolloutText(rollout: Rollout): string {
   return [
     `${name} at ${label}: ${stateLine(rollout)}\n`,
     armsTable(rollout),
-    overridesText(rollout),
     `salt: ${oneLine(salt)}\n`,
     lastChangeText(rollout),
+    overridesText(rollout),
   ].join("");
 }
 

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { startService, type TestService } from "../support/service.ts";
-import { against } from "./promptd.ts";
+import { against, promptd } from "./promptd.ts";
 
 const NAME = "support/triage";
 
@@ -48,9 +48,9 @@ describe("rollout set", () => {
         "ARM      SENDS TO          WEIGHT  BUCKETS",
         "control  label production  70.00%  7000",
         "canary   version 4         30.00%  3000",
-        "overrides: none",
         "salt: support/triage",
         "revision 7 by anonymous at WHEN: shorter",
+        "overrides: none",
         "",
       ].join("\n"),
     );
@@ -81,9 +81,7 @@ describe("rollout set", () => {
     const moved = await cli(`rollout set ${NAME} --arm canary=2:25.5% --remove-override ann`);
     expect(moved.out).toContain("no bucket moves\n");
     const left = await cli(`rollout set ${NAME} --remove-arm long --weight 1%`);
-    expect(left.out).toContain(
-      "canary   version 2         1.00%   100\noverrides: none\nsalt: s\n",
-    );
+    expect(left.out).toContain("canary   version 2         1.00%   100\nsalt: s\n");
   });
 
   it("answers programs with the rollout", async () => {
@@ -112,7 +110,8 @@ describe("rollout set", () => {
     });
     const again = await cli(`rollout set ${NAME} --arm canary=5:10%`);
     expect(again.out).toContain("control -> canary 1000 (10.00%)");
-    expect(again.out).toContain("overrides: none\nsalt: support/triage\n");
+    expect(again.out).toContain("\nsalt: support/triage\n");
+    expect(again.out).toMatch(/\noverrides: none\n$/);
   });
 
   it("changes nothing with --dry-run", async () => {
@@ -400,5 +399,34 @@ describe("label set at a label with a rollout", () => {
     await cli(`rollout set ${NAME} --arm canary=4:30%`);
     const created = await cli(`create ${NAME} - --label production`, { stdin: "six" });
     expect(created.out).toBe("support/triage version 6 created\nrollout of production aborted\n");
+  });
+});
+
+describe("a rollout and keys", () => {
+  it("is previewed by who may read, set by who may release, and refused where approval is needed", async () => {
+    const person = async (...scopes: string[]) => {
+      const asked = scopes.flatMap((scope) => ["--scope", scope]);
+      const made = await promptd(["keys", "create", "k", ...asked, "--data-dir", service.dataDir]);
+      return (line: string) => cli(line, { env: { PROMPTD_API_KEY: made.out.trim() } });
+    };
+    const owner = await person("read", "release", "admin");
+    const reader = await person("read", "write");
+    const canary = `${NAME} --arm canary=4:30%`;
+    expect((await cli(`rollout preview ${canary}`)).code).toBe(6);
+    expect((await reader(`rollout preview ${canary}`)).code).toBe(0);
+    expect((await reader(`rollout set ${canary}`)).code).toBe(6);
+    expect((await owner(`rollout set ${canary}`)).code).toBe(0);
+    expect((await reader(`rollout abort ${NAME}`)).code).toBe(6);
+
+    await owner("policy set production --approval");
+    for (const line of [`set ${NAME} --weight 50%`, `pause ${NAME}`, `promote ${NAME}`]) {
+      const { code, err } = await owner(`rollout ${line}`);
+      expect({ line, code, err }).toEqual({
+        line,
+        code: 1,
+        err: expect.stringContaining("approval"),
+      });
+    }
+    expect((await owner(`rollout abort ${NAME}`)).code).toBe(0);
   });
 });
