@@ -35,7 +35,7 @@ function outcome({ previousState, state }: RolloutChange): string {
   }
 }
 
-function isOngoing(state: State): boolean {
+export function isOngoing(state: State): boolean {
   return state === State.RUNNING || state === State.PAUSED;
 }
 

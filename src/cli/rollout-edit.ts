@@ -1,10 +1,6 @@
-import {
-  type Rollout,
-  type RolloutArm,
-  type RolloutOverride,
-  Rollout_State as State,
-} from "../../gen/promptd/v1/rollout_pb.ts";
+import type { Rollout, RolloutArm, RolloutOverride } from "../../gen/promptd/v1/rollout_pb.ts";
 import { PromptdError } from "../core/errors.ts";
+import { isOngoing } from "./rollout-changes.ts";
 import type { EditOptions } from "./rollout-options.ts";
 
 /** As a request holds it. */
@@ -23,7 +19,7 @@ type Override = Pick<RolloutOverride, "userId" | "arm">;
  * @throws invalid for an arm or a user that is not there, or is named twice
  */
 export function edited(options: EditOptions, standing: Rollout | undefined): Definition {
-  const ongoing = standing !== undefined && isOngoing(standing) ? standing : undefined;
+  const ongoing = standing !== undefined && isOngoing(standing.state) ? standing : undefined;
   return {
     salt: options.salt ?? "",
     arms: editedArms(options, ongoing?.arms ?? []),
@@ -36,10 +32,6 @@ export function isEdit(options: EditOptions): boolean {
   const { salt, arm, weight, removeArm, override, removeOverride, paused } = options;
   const all = [salt, arm, weight, removeArm, override, removeOverride, paused];
   return all.some((option) => option !== undefined);
-}
-
-function isOngoing({ state }: Rollout): boolean {
-  return state === State.RUNNING || state === State.PAUSED;
 }
 
 function editedArms(

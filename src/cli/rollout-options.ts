@@ -106,19 +106,16 @@ function override(text: string): Override {
 /** As they are typed. */
 export const STATE_WORDS = ROLLOUT_STATES.join(", ");
 
-const STATES: Record<RolloutState, State> = {
-  running: State.RUNNING,
-  paused: State.PAUSED,
-  promoted: State.PROMOTED,
-  aborted: State.ABORTED,
-};
-
 export function rolloutState(text: string): State {
   const known = ROLLOUT_STATES.find((state) => state === text);
-  if (known !== undefined) return STATES[known];
+  if (known !== undefined) return wireState(known);
   throw new InvalidArgumentError(`expected ${STATE_WORDS}`);
 }
 
 export function stateText(state: State): string {
-  return ROLLOUT_STATES.find((known) => STATES[known] === state) ?? `state ${state}`;
+  return ROLLOUT_STATES.find((known) => wireState(known) === state) ?? `state ${state}`;
+}
+
+function wireState(state: RolloutState): State {
+  return State[state.toUpperCase() as Uppercase<RolloutState>];
 }
