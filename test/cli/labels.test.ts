@@ -51,6 +51,7 @@ describe("label set and remove", () => {
     expect(JSON.parse(out)).toEqual({
       revision: "5",
       previous: [{ label: "production", version: 1 }],
+      abortedRollouts: [],
     });
     expect((await cli("changes p --limit 1")).out).toContain("why not");
   });
