@@ -3,8 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished } from "vitest";
 import { PromptdError } from "../../src/core/errors.ts";
-import type { Caller, NewVersion, Page } from "../../src/core/ports.ts";
+import type { Caller, NewVersion, Page, RolloutFate } from "../../src/core/ports.ts";
 import type { Change, JsonValue, PromptBody } from "../../src/core/prompt.ts";
+import { define } from "../../src/core/rollout/definition.ts";
+import type { Rollout } from "../../src/core/rollout/rollout.ts";
 import type { Database } from "../../src/store/database.ts";
 import { Registry } from "../../src/store/registry.ts";
 
@@ -44,12 +46,18 @@ export class Bench {
   }
 
   /** Moves labels, given as `{label: version}`. */
-  label(name: string, moves: Record<string, number>, expectedRevision?: number) {
+  label(
+    name: string,
+    moves: Record<string, number>,
+    expectedRevision?: number,
+    rollouts?: RolloutFate,
+  ) {
     return this.registry.setLabels(this.caller, {
       name,
       moves: Object.entries(moves).map(([label, version]) => ({ label, version })),
       reason: "because",
       ...(expectedRevision !== undefined && { expectedRevision }),
+      ...(rollouts && { rollouts }),
     });
   }
 
@@ -98,6 +106,18 @@ export function text(template: string, config: JsonValue = {}): PromptBody {
 export function chat(content: string): PromptBody {
   const template = [{ type: "chatmessage" as const, role: "user", content }];
   return { type: "chat", format: "mustache", template, config: {} };
+}
+
+/** A rollout that sends 5 % of a label's callers, and one user more, to version 2. */
+export function canary(name: string, label = "production", weight = 500): Rollout {
+  return define({
+    name,
+    label,
+    state: "running",
+    salt: "salt\u0000",
+    arms: [{ name: "canary", target: { version: 2 }, weight }],
+    overrides: [{ userId: "vip\u0000", arm: "canary" }],
+  });
 }
 
 /** A composition tag. */
