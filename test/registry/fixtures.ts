@@ -5,10 +5,9 @@ import { expect, onTestFinished } from "vitest";
 import { PromptdError } from "../../src/core/errors.ts";
 import type { Caller, NewVersion, Page, RolloutFate } from "../../src/core/ports.ts";
 import type { Change, JsonValue, PromptBody } from "../../src/core/prompt.ts";
-import { define } from "../../src/core/rollout/definition.ts";
-import type { Rollout } from "../../src/core/rollout/rollout.ts";
 import type { Database } from "../../src/store/database.ts";
 import { Registry } from "../../src/store/registry.ts";
+import { StoredRollouts } from "../../src/store/rollouts.ts";
 
 /** A project of its own, so that tests that share a database do not see each other. */
 export async function newProject(database: Database): Promise<Caller> {
@@ -24,6 +23,7 @@ let projects = 0;
 /** A registry with a caller to use it in, and short ways to do what most tests do. */
 export class Bench {
   readonly registry: Pick<Registry, keyof Registry>;
+  readonly rollouts: StoredRollouts;
   readonly caller: Caller;
 
   constructor(
@@ -32,6 +32,7 @@ export class Bench {
     registry: Pick<Registry, keyof Registry> = new Registry(database),
   ) {
     this.registry = registry;
+    this.rollouts = new StoredRollouts(database);
     this.caller = caller;
   }
 
@@ -106,18 +107,6 @@ export function text(template: string, config: JsonValue = {}): PromptBody {
 export function chat(content: string): PromptBody {
   const template = [{ type: "chatmessage" as const, role: "user", content }];
   return { type: "chat", format: "mustache", template, config: {} };
-}
-
-/** A rollout that sends 5 % of a label's callers, and one user more, to version 2. */
-export function canary(name: string, label = "production", weight = 500): Rollout {
-  return define({
-    name,
-    label,
-    state: "running",
-    salt: "salt\u0000",
-    arms: [{ name: "canary", target: { version: 2 }, weight }],
-    overrides: [{ userId: "vip\u0000", arm: "canary" }],
-  });
 }
 
 /** A composition tag. */

@@ -6,7 +6,8 @@ import type { Rollout, StandingRollout } from "../../src/core/rollout/rollout.ts
 import { rolloutToJson } from "../../src/core/rollout/stored.ts";
 import { verifyChanges } from "../../src/store/change-chain.ts";
 import { StoredRollouts } from "../../src/store/rollouts.ts";
-import { allPages, Bench, canary, failure, newProject } from "./fixtures.ts";
+import { canary } from "../support/rollouts.ts";
+import { allPages, Bench, failure, newProject } from "./fixtures.ts";
 import { describeOnBoth, type Subject } from "./on-both.ts";
 
 describeOnBoth("rollouts", (subject: Subject) => {

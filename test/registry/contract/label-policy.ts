@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { KeyScope } from "../../../src/core/keys.ts";
 import type { LabelProtection, PendingChange } from "../../../src/core/policy.ts";
-import { StoredRollouts } from "../../../src/store/rollouts.ts";
-import { allPages, Bench, canary, failure, include } from "../fixtures.ts";
+import { canary } from "../../support/rollouts.ts";
+import { allPages, Bench, failure, include } from "../fixtures.ts";
 import type { Subject } from "../registry.contract.ts";
 
 export function labelPolicyRules(subject: Subject): void {
@@ -208,6 +208,7 @@ export function labelPolicyRules(subject: Subject): void {
         { label: "production", version: 1 },
         { label: "free", version: 1 },
       ],
+      abortedRollouts: [],
     });
     expect((await failure(author().label("p", { production: 9 }))).code).toBe("not_found");
     const stale = await failure(author().label("p", { production: 2 }, revision - 1));
@@ -341,6 +342,7 @@ export function labelPolicyRules(subject: Subject): void {
     expect(await author().label("p", { production: 2 })).toEqual({
       revision,
       previous: [{ label: "production", version: 1 }],
+      abortedRollouts: [],
       pending: asked,
     });
     expect(await bench.changes()).toEqual(state);
@@ -429,7 +431,7 @@ export function labelPolicyRules(subject: Subject): void {
 
   describe("and rollouts", () => {
     const at = { name: "p", label: "production" };
-    const store = () => new StoredRollouts(subject.database);
+    const store = () => subject.bench.rollouts;
     const find = () => store().findRollout(subject.bench.caller, at);
 
     /** As `guarded`, with a rollout of the label from before it was. */

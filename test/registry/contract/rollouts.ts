@@ -1,8 +1,8 @@
 import { expect, it } from "vitest";
 import type { Rollout } from "../../../src/core/rollout/rollout.ts";
 import { verifyChanges } from "../../../src/store/change-chain.ts";
-import { StoredRollouts } from "../../../src/store/rollouts.ts";
-import { canary, failure } from "../fixtures.ts";
+import { canary } from "../../support/rollouts.ts";
+import { failure } from "../fixtures.ts";
 import type { Subject } from "../registry.contract.ts";
 
 const RUNNING = {
@@ -13,7 +13,7 @@ const RUNNING = {
 
 /** What moves of labels do to the rollouts of these labels. */
 export function rolloutRules(subject: Subject): void {
-  const store = () => new StoredRollouts(subject.database);
+  const store = () => subject.bench.rollouts;
 
   const begin = (rollout: Rollout) =>
     store().putRollout(subject.bench.caller, { rollout, expectedRevision: 0, reason: "try" });
