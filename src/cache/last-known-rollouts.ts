@@ -17,10 +17,12 @@ export class LastKnownRolloutsInFile implements LastKnownRollouts {
   get(): readonly ProjectRollout[] {
     const waiting = this.#file.waiting(NAME);
     if (waiting !== undefined) return waiting.value as readonly ProjectRollout[];
-    const row = this.#file.read((db) =>
-      db.prepare("select content from documents where name = ?").get([NAME]),
-    ) as { content: Buffer } | undefined;
-    return row === undefined ? [] : (deserialize(row.content) as ProjectRollout[]);
+    const kept = this.#file.read((db) => {
+      const sql = "select content from documents where name = ?";
+      const row = db.prepare(sql).get([NAME]) as { content: Buffer } | undefined;
+      return row && (deserialize(row.content) as ProjectRollout[]);
+    });
+    return kept ?? [];
   }
 
   put(rollouts: readonly ProjectRollout[]): void {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { sql } from "kysely";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { openDatabase } from "../../src/store/open.ts";
+import { canary, putRollout } from "../support/rollouts.ts";
 import { startService, type TestService } from "../support/service.ts";
 import { against, promptd } from "./promptd.ts";
 
@@ -44,6 +45,29 @@ describe("changes", () => {
     const { out } = await cli("changes p");
     expect(out).toMatch(/^REVISION +TIME +NAME +CHANGE +ACTOR +FROM +REASON\n/);
     expect(out).toMatch(/\n3 .* production \(none\) -> 2 +anonymous +127\.0\.0\.1 +because\n/);
+  });
+
+  it("tell what became of rollouts", async () => {
+    const rollout = canary("p");
+    await putRollout(service, rollout);
+    await putRollout(service, { ...rollout, state: "paused" });
+    await putRollout(service, rollout);
+    await putRollout(service, canary("p", "production", 2525));
+    await cli("label set p production=1");
+    await putRollout(service, { ...rollout, state: "paused" });
+    await cli("label set p production=1");
+    const { out } = await cli("changes p --limit 7");
+    const told = [...out.matchAll(/ p {2,}(.*?) {2,}/g)].map(([, what]) => what);
+    expect(told.reverse()).toEqual([
+      "rollout production begun: canary 5% of version 2",
+      "rollout production paused",
+      "rollout production resumed",
+      "rollout production changed: canary 25.25% of version 2",
+      "production 2 -> 1; rollout production aborted",
+      "rollout production begun: canary 5% of version 2",
+      "rollout production aborted",
+    ]);
+    expect((await cli("changes p --kind rollout-set")).out.match(/ p {2,}/g)).toHaveLength(6);
   });
 
   it("tell of keys and projects, and who made them on the command line", async () => {

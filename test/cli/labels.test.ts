@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { openDatabase } from "../../src/store/open.ts";
 import { ReplicaRows } from "../../src/store/replicas.ts";
+import { canary, putRollout } from "../support/rollouts.ts";
 import { startService, type TestService } from "../support/service.ts";
 import { against } from "./promptd.ts";
 
@@ -86,6 +87,46 @@ describe("label set and remove", () => {
     expect(stale).toMatchObject({ code: 4, out: "" });
     expect(await cli("label set p production=1 --expected-revision 3")).toMatchObject({ code: 0 });
     expect(await cli("label set p production=9")).toMatchObject({ code: 3 });
+  });
+});
+
+describe("the rollout of a label", () => {
+  const begin = () => putRollout(service, canary("p"));
+
+  it("is aborted where the label is moved, stays or is given to a version", async () => {
+    await cli("label set p production=1");
+    await begin();
+    expect((await cli("label set p production=1")).out).toBe(
+      "production is there already\nrollout of production aborted\np is at revision 6\n",
+    );
+    await begin();
+    expect((await cli("label set p production=3")).out).toBe(
+      "production 1 -> 3\nrollout of production aborted\np is at revision 8\n",
+    );
+    await begin();
+    expect((await cli("create p - --label production", { stdin: "four" })).out).toBe(
+      "p version 4 created\nrollout of production aborted\n",
+    );
+    await begin();
+    expect((await cli("label undo p")).out).toContain("\nrollout of production aborted\n");
+  });
+
+  it("is kept where that is asked for", async () => {
+    await begin();
+    const kept = await cli("label set p production=3 --keep-rollout");
+    expect(kept.out).toBe("production (none) -> 3\np is at revision 5\n");
+    expect((await cli("label set p production=2")).out).toContain("aborted");
+  });
+
+  it("cannot be begun again by an undo", async () => {
+    await cli("label set p production=1");
+    await begin();
+    await cli("label set p production=1");
+    expect(await cli("label undo p --revision 6")).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("revision 6 of p moved no label"),
+    });
+    expect((await cli("label undo p")).out).toContain("production 1 -> (none)\n");
   });
 });
 

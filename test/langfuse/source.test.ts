@@ -7,6 +7,8 @@ import {
   Resolution_Tier,
   TemplateFormat,
 } from "../../gen/promptd/v1/prompt_pb.ts";
+import { Rollout_State } from "../../gen/promptd/v1/rollout_pb.ts";
+import { canary, putRollout } from "../support/rollouts.ts";
 import { type Chain, changesOf, startChain } from "./behind.ts";
 
 let chain: Chain;
@@ -224,7 +226,11 @@ describe("labels", () => {
       await create({ name: `deep ${depth}`, prompt: include(`deep ${depth - 1}`, "latest") });
     }
     await create({ name: "half", prompt: include("deep 4", "latest") });
+    await service.prompts.setLabels({ name: "half", moves: [{ label: "still", version: 1 }] });
+    for (const label of ["canary", "loop", "still"])
+      await putRollout(service, canary("half", label));
     const moves = [
+      { label: "still", version: 1 },
       { label: "canary", version: 1 },
       { label: "loop", version: 2 },
     ];
@@ -234,12 +240,43 @@ describe("labels", () => {
         /; before that these labels were moved: canary \(none\) -> 1$/,
       ),
     });
-    expect(await changesOf(service, "half")).toMatchObject([
-      {
-        kind: Change_Kind.LABELS_SET,
-        labels: [{ label: "canary", fromVersion: 0, toVersion: 1 }],
-      },
-    ]);
+    // The rollouts of labels that were not reached go on.
+    expect((await changesOf(service, "half")).at(-1)).toMatchObject({
+      kind: Change_Kind.LABELS_SET,
+      labels: [{ label: "canary", fromVersion: 0, toVersion: 1 }],
+      rollouts: [{ label: "canary", state: Rollout_State.ABORTED }],
+    });
+  });
+
+  it("end rollouts with one call, also where Langfuse need not be asked for anything", async () => {
+    const { create, service } = chain;
+    await create({ name: "split", prompt: "one", labels: ["production"] });
+    await create({ name: "split", prompt: "two" });
+    const asked = { name: "split", userId: "vip\u0000" };
+    const versionOf = async () => (await service.prompts.getPrompt(asked)).prompt?.version;
+    const moves = (version: number) => ({
+      name: "split",
+      moves: [{ label: "production", version }],
+    });
+    for (const version of [1, 2]) {
+      await putRollout(service, canary("split"));
+      await expect.poll(versionOf).toBe(2);
+      const { previous, abortedRollouts } = await service.prompts.setLabels(moves(version));
+      expect({ version: previous[0]?.version, abortedRollouts }).toEqual({
+        version: 1,
+        abortedRollouts: ["production"],
+      });
+      const { prompt, resolution } = await service.prompts.getPrompt(asked);
+      expect([prompt?.version, resolution?.arm]).toEqual([version, ""]);
+    }
+    await putRollout(service, canary("split"));
+    const kept = await service.prompts.setLabels({ ...moves(1), keepRollout: true });
+    expect(kept.abortedRollouts).toEqual([]);
+    const version = { name: "split", template: text("three"), labels: ["production"] };
+    expect((await service.prompts.createVersion(version)).abortedRollouts).toEqual(["production"]);
+    await putRollout(service, canary("split"));
+    const deleted = await service.prompts.deleteVersions({ name: "split", versions: [3] });
+    expect(deleted.abortedRollouts).toEqual(["production"]);
   });
 });
 

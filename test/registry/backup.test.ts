@@ -13,6 +13,7 @@ import { backup, restore } from "../../src/store/backup.ts";
 import { MIGRATION_TABLE } from "../../src/store/migrations.ts";
 import { openDatabase } from "../../src/store/open.ts";
 import { SqliteFile } from "../../src/store/sqlite-file.ts";
+import { canary } from "../support/rollouts.ts";
 import { Bench, failure, include, temporaryDirectory } from "./fixtures.ts";
 import { expectKept, Writer } from "./processes.ts";
 
@@ -40,6 +41,8 @@ describe("backup and restore", () => {
     const moves = [{ label: "guarded", version: 1 }];
     const author = { ...caller, scopes: ["release" as const] };
     await registry.setLabels(author, { name: "p", moves, reason: "later" });
+    const rollout = { rollout: canary("p"), expectedRevision: 0, reason: "" };
+    await bench.rollouts.putRollout(caller, rollout);
     return { bench, path, directory, file: join(directory, "copies", "copy.db") };
   }
 
@@ -50,6 +53,7 @@ describe("backup and restore", () => {
     changes: await bench.changes(),
     policies: await bench.registry.listLabelPolicies(bench.caller, { size: 9 }),
     pending: await bench.registry.listPendingChanges(bench.caller, {}, { size: 9 }),
+    rollouts: await bench.rollouts.ongoingRollouts(),
   });
 
   const databaseId = (path: string) => {
@@ -61,16 +65,16 @@ describe("backup and restore", () => {
   it("bring back what was copied, in place, while the database is open", async () => {
     const { bench, path, file } = await filled();
     const before = await everything(bench);
-    expect(await backup(path, file)).toEqual({ prompts: 2, versions: 3, changes: 7 });
+    expect(await backup(path, file)).toEqual({ prompts: 2, versions: 3, changes: 8 });
     await bench.create("p", "3", { labels: ["production"] });
     await bench.remove("p", [1]);
     await bench.create("new", "1");
 
-    expect(await restore(path, file)).toEqual({ prompts: 2, versions: 3, changes: 7 });
+    expect(await restore(path, file)).toEqual({ prompts: 2, versions: 3, changes: 8 });
     expect(await everything(bench)).toEqual(before);
     expect(databaseId(path)).toEqual(databaseId(file));
     // What is given out again is given out once: numbers go on from the copy.
-    expect(await bench.create("p", "other")).toMatchObject({ version: 3, revision: 8 });
+    expect(await bench.create("p", "other")).toMatchObject({ version: 3, revision: 9 });
     expect(await bench.create("gone", "1")).toMatchObject({ version: 2 });
   });
 

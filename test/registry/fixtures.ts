@@ -3,10 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished } from "vitest";
 import { PromptdError } from "../../src/core/errors.ts";
-import type { Caller, NewVersion, Page } from "../../src/core/ports.ts";
+import type { Caller, NewVersion, Page, RolloutFate } from "../../src/core/ports.ts";
 import type { Change, JsonValue, PromptBody } from "../../src/core/prompt.ts";
 import type { Database } from "../../src/store/database.ts";
 import { Registry } from "../../src/store/registry.ts";
+import { StoredRollouts } from "../../src/store/rollouts.ts";
 
 /** A project of its own, so that tests that share a database do not see each other. */
 export async function newProject(database: Database): Promise<Caller> {
@@ -22,6 +23,7 @@ let projects = 0;
 /** A registry with a caller to use it in, and short ways to do what most tests do. */
 export class Bench {
   readonly registry: Pick<Registry, keyof Registry>;
+  readonly rollouts: StoredRollouts;
   readonly caller: Caller;
 
   constructor(
@@ -30,6 +32,7 @@ export class Bench {
     registry: Pick<Registry, keyof Registry> = new Registry(database),
   ) {
     this.registry = registry;
+    this.rollouts = new StoredRollouts(database);
     this.caller = caller;
   }
 
@@ -44,12 +47,18 @@ export class Bench {
   }
 
   /** Moves labels, given as `{label: version}`. */
-  label(name: string, moves: Record<string, number>, expectedRevision?: number) {
+  label(
+    name: string,
+    moves: Record<string, number>,
+    expectedRevision?: number,
+    rollouts?: RolloutFate,
+  ) {
     return this.registry.setLabels(this.caller, {
       name,
       moves: Object.entries(moves).map(([label, version]) => ({ label, version })),
       reason: "because",
       ...(expectedRevision !== undefined && { expectedRevision }),
+      ...(rollouts && { rollouts }),
     });
   }
 

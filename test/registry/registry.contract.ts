@@ -9,6 +9,7 @@ import { historyRules } from "./contract/history.ts";
 import { labelPolicyRules } from "./contract/label-policy.ts";
 import { labelRules } from "./contract/labels.ts";
 import { listRules } from "./contract/lists.ts";
+import { rolloutRules } from "./contract/rollouts.ts";
 import { tagRules } from "./contract/tags.ts";
 import { versionRules } from "./contract/versions.ts";
 import { Bench, newProject } from "./fixtures.ts";
@@ -40,6 +41,7 @@ export function registryContract(createDatabase: () => Promise<string>): void {
   describe("tags", () => tagRules(subject));
   describe("deletion", () => deletionRules(subject));
   describe("composition", () => compositionRules(subject));
+  describe("rollouts", () => rolloutRules(subject));
   describe("lists", () => listRules(subject));
   describe("catalog", () => catalogRules(subject));
   describe("history", () => historyRules(subject));

@@ -1,7 +1,9 @@
-import { beforeEach, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
+import type { Rollout } from "../../src/core/rollout/rollout.ts";
 import type { Sighting, SourceChange } from "../../src/core/source-journal.ts";
 import { StoredSourceFollowing } from "../../src/store/source-following.ts";
 import { StoredSourceJournal } from "../../src/store/source-journal.ts";
+import { canary } from "../support/rollouts.ts";
 import { Bench, failure, newProject } from "./fixtures.ts";
 import { describeOnBoth } from "./on-both.ts";
 
@@ -97,6 +99,45 @@ describeOnBoth("what is kept of a source elsewhere", (subject) => {
     await registry.setLabelPolicy(caller, policy);
     expect((await failure(edit.heedPolicies(["production"]))).code).toBe("forbidden");
     expect(await edit.heedPolicies(["canary"])).toEqual([]);
+  });
+
+  describe("with rollouts", () => {
+    const find = (label: string) => bench.rollouts.findRollout(bench.caller, { name: "p", label });
+    const put = (rollout: Rollout, expectedRevision = 0) =>
+      bench.rollouts.putRollout(bench.caller, { rollout, expectedRevision, reason: "" });
+    const moved = { ...LABELS_SET, labels: [{ label: "production", from: 1, to: 2 }] };
+
+    it("ends those of the labels that moved or were named, and no others", async () => {
+      for (const label of ["production", "staging", "other"]) await put(canary("p", label));
+      const edit = await journal().begin(bench.caller, { name: "p" });
+      const done = { ...moved, unmoved: ["staging", "without"] };
+      expect(await edit.finish([done], undefined)).toEqual({
+        revision: edit.revision + 1,
+        abortedRollouts: ["production", "staging"],
+      });
+      const [change] = (await bench.changes()).slice(-1);
+      expect(change).toMatchObject({ kind: "labels_set", rollouts: [{}, {}] });
+      expect(change).not.toHaveProperty("unmoved");
+      expect((await find("other"))?.state).toBe("running");
+    });
+
+    it("tells nothing where no label moved and no rollout ended", async () => {
+      const edit = await journal().begin(bench.caller, { name: "p" });
+      const done = { ...moved, kind: "rollout_set" as const, labels: [], unmoved: ["staging"] };
+      expect(await edit.finish([done], undefined)).toEqual({ revision: 0, abortedRollouts: [] });
+      expect(await bench.changes()).toEqual([]);
+    });
+
+    it("aborts one that was to be promoted and was changed meanwhile: its label has moved", async () => {
+      const { revision } = await put(canary("p"));
+      const promotes = { labels: ["production"], revision };
+      const edit = await journal().begin(bench.caller, { name: "p", promotes });
+      await put(canary("p", "production", 1000), revision);
+      const rollouts = { promotedArm: "canary", revision };
+      const { abortedRollouts } = await edit.finish([{ ...moved, rollouts }], undefined);
+      expect(abortedRollouts).toEqual(["production"]);
+      expect((await find("production"))?.state).toBe("aborted");
+    });
   });
 
   it("tells of what differs from what was seen, once", async () => {

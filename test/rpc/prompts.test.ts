@@ -3,6 +3,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ChatMessagesSchema, TemplateFormat } from "../../gen/promptd/v1/prompt_pb.ts";
 import { MissingVariables } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { canary, putRollout } from "../support/rollouts.ts";
 import { startService, type TestService } from "../support/service.ts";
 
 let service: TestService;
@@ -297,6 +298,38 @@ describe("mutations", () => {
     expect(await labelsOf("p")).not.toEqual(before);
     await prompts.setLabels({ name: "p", moves: previous, expectedRevision: revision });
     expect(await labelsOf("p")).toEqual(before);
+  });
+
+  it("of labels bring every caller back, whatever the rollout", async () => {
+    const { prompts } = service;
+    const version = (value: string, labels: string[] = []) =>
+      prompts.createVersion({ name: "split", template: { case: "text", value }, labels });
+    await version("one", ["production"]);
+    await version("two");
+    const answer = async () => {
+      const asked = { name: "split", userId: "vip\u0000" };
+      const { prompt, resolution } = await prompts.getPrompt(asked);
+      return [prompt?.version, resolution?.arm];
+    };
+    const begin = async () => {
+      await putRollout(service, canary("split"));
+      await expect.poll(answer).toEqual([2, "canary"]);
+    };
+    const moves = [{ label: "production", version: 1 }];
+    await begin();
+    const kept = await prompts.setLabels({ name: "split", moves, keepRollout: true });
+    expect(kept.abortedRollouts).toEqual([]);
+    expect(await answer()).toEqual([2, "canary"]);
+    const { abortedRollouts } = await prompts.setLabels({ name: "split", moves });
+    expect(abortedRollouts).toEqual(["production"]);
+    expect(await answer()).toEqual([1, ""]);
+
+    await begin();
+    expect((await version("three", ["production"])).abortedRollouts).toEqual(["production"]);
+    expect(await answer()).toEqual([3, ""]);
+    await begin();
+    const deleted = await prompts.deleteVersions({ name: "split", versions: [3] });
+    expect(deleted.abortedRollouts).toEqual(["production"]);
   });
 
   it("are ABORTED on a wrong expectation, change nothing, and are not disturbed by other prompts", async () => {

@@ -599,6 +599,7 @@ export type SetLabelsRequest = Message<"promptd.v1.SetLabelsRequest"> & {
   /**
    * Leaves rollouts of these labels as they are. Without it those that run or are
    * paused are aborted in the same change, also where the label is there already.
+   * Refused where a label needs approval.
    *
    * @generated from field: bool keep_rollout = 5;
    */

@@ -94,7 +94,7 @@ export class KnownRollouts {
     );
     const left = this.#known.get(text)?.filter(({ rollout }) => !ended.has(rollout.label));
     this.#keep(text, left ?? []);
-    this.#heard.add(text);
+    if (this.#reads.has(ALL)) this.#heard.add(text);
     this.#begin(prompt);
   }
 

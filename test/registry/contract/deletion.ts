@@ -114,6 +114,10 @@ export function deletionRules(subject: Subject): void {
     });
     expect((await failure(bench.remove("p", [1], revision - 1))).code).toBe("conflict");
     expect(await bench.labels("p")).toEqual({ latest: 1 });
-    expect(await bench.remove("p", [])).toEqual({ revision, removed: [] });
+    expect(await bench.remove("p", [])).toEqual({
+      revision,
+      removed: [],
+      abortedRollouts: [],
+    });
   });
 }

@@ -1,6 +1,7 @@
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { KeyScope } from "../../../src/core/keys.ts";
 import type { LabelProtection, PendingChange } from "../../../src/core/policy.ts";
+import { canary } from "../../support/rollouts.ts";
 import { allPages, Bench, failure, include } from "../fixtures.ts";
 import type { Subject } from "../registry.contract.ts";
 
@@ -207,6 +208,7 @@ export function labelPolicyRules(subject: Subject): void {
         { label: "production", version: 1 },
         { label: "free", version: 1 },
       ],
+      abortedRollouts: [],
     });
     expect((await failure(author().label("p", { production: 9 }))).code).toBe("not_found");
     const stale = await failure(author().label("p", { production: 2 }, revision - 1));
@@ -340,6 +342,7 @@ export function labelPolicyRules(subject: Subject): void {
     expect(await author().label("p", { production: 2 })).toEqual({
       revision,
       previous: [{ label: "production", version: 1 }],
+      abortedRollouts: [],
       pending: asked,
     });
     expect(await bench.changes()).toEqual(state);
@@ -424,5 +427,65 @@ export function labelPolicyRules(subject: Subject): void {
     expect(set).toBeGreaterThan(0);
     expect(kinds.slice(set + 1)).toEqual([]);
     expect((await failure(bench.label("p", { production: 0 }))).code).toBe("forbidden");
+  });
+
+  describe("and rollouts", () => {
+    const at = { name: "p", label: "production" };
+    const store = () => subject.bench.rollouts;
+    const find = () => store().findRollout(subject.bench.caller, at);
+
+    /** As `guarded`, with a rollout of the label from before it was. */
+    async function split(): Promise<number> {
+      const { bench } = subject;
+      await bench.create("p", "1", { labels: ["production"] });
+      await bench.create("p", "2");
+      const edit = { rollout: canary("p"), expectedRevision: 0, reason: "" };
+      const { revision } = await store().putRollout(bench.caller, edit);
+      await protect("production", "approval");
+      return revision;
+    }
+
+    it("end once the move of their label is approved, in the author's name", async () => {
+      await split();
+      const asked = await author().label("p", { production: 2 });
+      expect(asked.abortedRollouts).toEqual([]);
+      expect((await find())?.state).toBe("running");
+      const { revision } = await approve(approver(), asked.pending as PendingChange);
+      expect(await find()).toMatchObject({ state: "aborted", revision, actor: "author" });
+      expect((await subject.bench.changes()).at(-1)).toMatchObject({
+        kind: "labels_set",
+        approver: "approver",
+        rollouts: [{ label: "production", current: { state: "aborted" } }],
+      });
+    });
+
+    it("end without approval where the label is there already, but not without release", async () => {
+      await split();
+      const forbidden = as("no release", "read", "write", "admin");
+      expect((await failure(forbidden.label("p", { production: 1 }))).code).toBe("forbidden");
+      const created = forbidden.create("p", "2", { labels: ["production"] });
+      expect((await failure(created)).code).toBe("forbidden");
+      const { pending, abortedRollouts } = await author().label("p", { production: 1 });
+      expect({ pending, abortedRollouts }).toEqual({ abortedRollouts: ["production"] });
+    });
+
+    it("are neither kept nor promoted where the label needs approval", async () => {
+      const revision = await split();
+      const keep = author().label("p", { production: 2 }, undefined, "keep");
+      expect(await failure(keep)).toMatchObject({
+        code: "refused",
+        message: expect.stringContaining("once it is given, rollouts are not kept"),
+      });
+      const fate = { promotedArm: "canary", revision };
+      for (const version of [1, 2]) {
+        const promoted = author().label("p", { production: version }, undefined, fate);
+        expect(await failure(promoted)).toMatchObject({
+          code: "refused",
+          message: expect.stringContaining("a promotion cannot wait for that"),
+        });
+      }
+      expect(await pending()).toEqual([]);
+      expect((await find())?.state).toBe("running");
+    });
   });
 }

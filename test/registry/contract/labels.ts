@@ -54,6 +54,7 @@ export function labelRules(subject: Subject): void {
         { label: "a", version: 1 },
         { label: "absent", version: 0 },
       ],
+      abortedRollouts: [],
     });
     expect(await bench.changes()).toHaveLength(1);
   });
