@@ -9,7 +9,6 @@ import { PolicyService } from "../gen/promptd/v1/policy_service_pb.ts";
 import { PromptService } from "../gen/promptd/v1/prompt_service_pb.ts";
 import { openBacking } from "./backing.ts";
 import { Beginning } from "./beginning.ts";
-import type { AnswerListener } from "./core/answered.ts";
 import { PromptdError } from "./core/errors.ts";
 import { DEFAULT_PROJECT, Gate } from "./core/keys.ts";
 import { within } from "./core/within.ts";
@@ -115,8 +114,16 @@ async function serveOn(
   const streams = new OpenStreams(openCalls);
   metrics.countWatchers(streams);
   const calls = new Calls({ gate, limits, streams, feed, log, observer: metrics });
-  const listeners: AnswerListener[] = [];
-  const prompts = promptService({ resolver, source, replica, feed, tail, newId, listeners });
+  const prompts = promptService({
+    resolver,
+    source,
+    counts: backing.countLookup,
+    replica,
+    feed,
+    tail,
+    newId,
+    listeners: [backing.counts, metrics.prompts],
+  });
   const served = [
     serve(PromptService, prompts, PROMPT_PERMISSIONS),
     serve(ChangeService, changeService(registry), CHANGE_PERMISSIONS),
