@@ -57,6 +57,7 @@ async function metricsReference(): Promise<string> {
   metrics.follow({ applied: 0, quietMs: 0 });
   metrics.followCircuits([]);
   metrics.countWatchers({ count: 0 });
+  metrics.followCounts({ unwritten: 0, lost: 0 });
   const { text } = await metrics.exposition();
   const rows = [...text.matchAll(/^# HELP (promptd_\S+) (.*)\n# TYPE \S+ (\S+)$/gm)].map(
     ([, name, help, type]) => `| \`${name}\` | ${type} | ${help} |`,

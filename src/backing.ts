@@ -9,6 +9,7 @@ import { LastKnownRolloutsInFile } from "./cache/last-known-rollouts.ts";
 import { Memory } from "./cache/memory.ts";
 import { Breaker } from "./circuit.ts";
 import type { ChangeTail, FallbackPrompts } from "./core/cache-ports.ts";
+import { type CallCountLookup, CallCounts } from "./core/call-counts.ts";
 import { PromptdError } from "./core/errors.ts";
 import { Feed } from "./core/feed.ts";
 import { DEFAULT_PROJECT } from "./core/keys.ts";
@@ -24,6 +25,7 @@ import { langfuseOf, langfuseSource } from "./langfuse-source.ts";
 import { seed } from "./seed.ts";
 import type { Settings } from "./settings.ts";
 import { isUnreadable } from "./sources/langfuse/faults.ts";
+import { CallCountRows } from "./store/call-counts.ts";
 import { changeTail, databaseId } from "./store/change-tail.ts";
 import type { Database } from "./store/database.ts";
 import { Keys } from "./store/keys.ts";
@@ -75,6 +77,18 @@ export async function openBacking(
     onFault: (err) => log.debug({ err }, "this replica cannot be reported"),
   });
 
+  const countRows = new CallCountRows(database);
+  const counts = new CallCounts(
+    { add: (batch) => circuit.run(() => countRows.add(batch)) },
+    {
+      writer: newId(),
+      onFault: (err) => log.debug({ err }, "calls that were counted cannot be written"),
+    },
+  );
+  const countLookup: CallCountLookup = {
+    of: (...asked) => circuit.run(() => countRows.of(...asked)),
+  };
+
   const keys = new Keys(database);
   const knownKeys = new KnownKeys(keys, feed, lastKnownGood.keys, circuit);
   const elsewhere = new Set(settings.source === "registry" ? [] : [DEFAULT_PROJECT]);
@@ -88,6 +102,7 @@ export async function openBacking(
   const sourceCircuit = (project: string) => (elsewhere.has(project) ? langfuseCircuit : circuit);
 
   metrics.follow(feed);
+  metrics.followCounts(counts);
   metrics.followCircuits([
     circuit,
     ...(redis ? [redis.circuit] : []),
@@ -142,6 +157,10 @@ export async function openBacking(
     feed,
     tail,
     replica,
+    /** Counts answers. */
+    counts,
+    /** Tells how often versions were answers, as far as it was written. */
+    countLookup,
     /** Takes deliveries of Langfuse's webhook, where there is one. */
     receive: langfuse?.receive,
 
@@ -162,6 +181,7 @@ export async function openBacking(
       await langfuse?.begin();
       await feed.start();
       replica.start();
+      counts.start();
     },
 
     /** Once calls are answered: what others change in a Langfuse is looked for. */
@@ -181,6 +201,8 @@ export async function openBacking(
     async close(): Promise<void> {
       // First, for the database may hang.
       lastKnownGood.close();
+      const lost = await counts.close();
+      if (lost > 0) log.warn({ calls: lost }, "calls that were counted could not be written");
       await replica.close();
       await langfuse?.close();
       feed.close();

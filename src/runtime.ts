@@ -10,7 +10,6 @@ import { PromptService } from "../gen/promptd/v1/prompt_service_pb.ts";
 import { RolloutService } from "../gen/promptd/v1/rollout_service_pb.ts";
 import { openBacking } from "./backing.ts";
 import { Beginning } from "./beginning.ts";
-import type { AnswerListener } from "./core/answered.ts";
 import { PromptdError } from "./core/errors.ts";
 import { DEFAULT_PROJECT, Gate } from "./core/keys.ts";
 import { Rollouts } from "./core/rollout/rollouts.ts";
@@ -120,8 +119,16 @@ async function serveOn(
   const streams = new OpenStreams(openCalls);
   metrics.countWatchers(streams);
   const calls = new Calls({ gate, limits, streams, feed, log, observer: metrics });
-  const listeners: AnswerListener[] = [];
-  const prompts = promptService({ resolver, source, replica, feed, tail, newId, listeners });
+  const prompts = promptService({
+    resolver,
+    source,
+    counts: backing.countLookup,
+    replica,
+    feed,
+    tail,
+    newId,
+    listeners: [backing.counts, metrics.prompts],
+  });
   const rollouts = rolloutService(new Rollouts(rolloutStore, source), rolloutStore);
   const served = [
     serve(PromptService, prompts, PROMPT_PERMISSIONS),

@@ -69,9 +69,10 @@ export async function versions(
   const rows = response.versions.map((version) => [
     String(version.version),
     version.labels.join(" "),
+    String(version.calls),
     timeText(version.createTime),
     version.author,
     version.commitMessage,
   ]);
-  terminal.out(table(["VERSION", "LABELS", "CREATED", "AUTHOR", "MESSAGE"], rows));
+  terminal.out(table(["VERSION", "LABELS", "CALLS", "CREATED", "AUTHOR", "MESSAGE"], rows));
 }

@@ -84,7 +84,9 @@ export function addPromptCommands(program: Command, lazily: Lazily): void {
 
   const versions = limit(program.command("versions"))
     .summary("list the versions of a prompt")
-    .description("Lists the versions of a prompt, newest first.")
+    .description(
+      "Lists the versions of a prompt, newest first, and how often callers got each. With --json, also by which label and arm.",
+    )
     .argument("<name>", "the prompt");
   withServiceOptions(versions).action(lazily(async () => (await import("./list.ts")).versions));
 

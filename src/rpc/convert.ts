@@ -30,6 +30,7 @@ import {
 } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import type { Answer } from "../core/answer.ts";
 import type { Tier } from "../core/cache-ports.ts";
+import type { VersionCalls } from "../core/call-counts.ts";
 import type { Choice, Reason } from "../core/choice.ts";
 import { PromptdError } from "../core/errors.ts";
 import type {
@@ -236,7 +237,8 @@ function toChatTemplate(items: readonly ChatItem[]): ChatTemplate {
   });
 }
 
-export function toVersionInfo(version: VersionInfo): VersionInfoMessage {
+/** @param counted absent where it was never the answer */
+export function toVersionInfo(version: VersionInfo, counted?: VersionCalls): VersionInfoMessage {
   return create(VersionInfoSchema, {
     version: version.version,
     labels: [...version.labels],
@@ -245,6 +247,10 @@ export function toVersionInfo(version: VersionInfo): VersionInfoMessage {
     createTime: toTimestamp(version.createdAt),
     contentHash: version.contentHash,
     format: WIRE_FORMATS[version.format],
+    ...(counted && {
+      calls: BigInt(counted.calls),
+      callsBy: counted.by.map(({ label, arm, calls }) => ({ label, arm, calls: BigInt(calls) })),
+    }),
   });
 }
 

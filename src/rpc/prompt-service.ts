@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { durationMs } from "@bufbuild/protobuf/wkt";
-import { PromptInfoSchema } from "../../gen/promptd/v1/prompt_pb.ts";
+import { PromptInfoSchema, VersionInfoSchema } from "../../gen/promptd/v1/prompt_pb.ts";
 import {
   type CompileRequest,
   CreateVersionResponseSchema,
@@ -14,7 +14,8 @@ import {
 } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import type { Answered, AnswerListener } from "../core/answered.ts";
 import type { ChangeFeed, ChangeTail } from "../core/cache-ports.ts";
-import { PromptdError } from "../core/errors.ts";
+import type { CallCountLookup } from "../core/call-counts.ts";
+import { isUnreachable, PromptdError } from "../core/errors.ts";
 import { requireValidVersion } from "../core/new-version.ts";
 import type { NewVersion, PromptSource } from "../core/ports.ts";
 import { type JsonValue, LATEST_LABEL } from "../core/prompt.ts";
@@ -34,7 +35,7 @@ import {
   toVersionInfo,
 } from "./convert.ts";
 import { toPendingChange } from "./convert-policy.ts";
-import { fromPageToken, readablePage, toPageToken } from "./pages.ts";
+import { fromPageToken, readablePage } from "./pages.ts";
 import { requireIncluded, requirePrompt, requireScope } from "./permissions.ts";
 import { questionOf } from "./questions.ts";
 import { type Implementation, Later } from "./served.ts";
@@ -44,6 +45,7 @@ import { watchPrompts } from "./watch-prompts.ts";
 export interface PromptServiceParts {
   resolver: Resolver;
   source: PromptSource;
+  counts: CallCountLookup;
   replica: Pick<Replica, "reached">;
   feed: ChangeFeed;
   tail: ChangeTail;
@@ -56,6 +58,7 @@ export interface PromptServiceParts {
 export function promptService({
   resolver,
   source,
+  counts,
   replica,
   feed,
   tail,
@@ -149,9 +152,17 @@ export function promptService({
         size,
         ...(before === undefined ? {} : { before }),
       });
+      const listed = page.items.map(({ version }) => version);
+      const counted = await counts.of(caller, name, listed).catch(none);
+      const infos = page.items.map((info) => toVersionInfo(info, counted.get(info.version)));
+      const { items: versions, nextPageToken } = readablePage(
+        VersionInfoSchema,
+        { ...page, items: infos },
+        (last) => last.version,
+      );
       return create(ListVersionsResponseSchema, {
-        versions: page.items.map(toVersionInfo),
-        nextPageToken: toPageToken(page.next),
+        versions,
+        nextPageToken,
         type: toPromptType(page.type),
         tags: [...page.tags],
         revision: BigInt(page.revision),
@@ -251,6 +262,12 @@ export function promptService({
       return watchPrompts({ resolver, feed, tail, newId, pace }, request, caller);
     },
   };
+}
+
+/** Versions of a Langfuse are listed without their counts while the database cannot be reached. */
+function none(thrown: unknown): Awaited<ReturnType<CallCountLookup["of"]>> {
+  if (isUnreachable(thrown)) return new Map();
+  throw thrown;
 }
 
 /** Milliseconds since 1970, with fractions. */

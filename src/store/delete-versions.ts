@@ -91,6 +91,12 @@ async function removeRows(
     .where("name", "=", name)
     .$if(some !== undefined, (query) => query.where("version", "in", some ?? []))
     .execute();
+  await db
+    .deleteFrom("calls")
+    .where("project", "=", project)
+    .where("name", "=", name)
+    .$if(some !== undefined, (query) => query.where("version", "in", some ?? []))
+    .execute();
   const { numDeletedRows } = await db
     .deleteFrom("versions")
     .where("project", "=", project)

@@ -22,6 +22,7 @@ const MIGRATIONS: Record<string, (db: Kysely<Tables>, types: SchemaTypes) => Pro
   "0008_sources": createSources,
   "0009_replicas": createReplicas,
   "0010_rollouts": createRollouts,
+  "0011_calls": createCalls,
 };
 
 export const MIGRATION_TABLE = "promptd_migrations";
@@ -362,5 +363,24 @@ async function createRollouts(db: Kysely<Tables>, { bytewiseText }: SchemaTypes)
     .createIndex("rollouts_by_state")
     .on("rollouts")
     .columns(["state", "project"])
+    .execute();
+}
+
+async function createCalls(db: Kysely<Tables>, { bytewiseText }: SchemaTypes): Promise<void> {
+  await db.schema
+    .createTable("calls")
+    .addColumn("project", bytewiseText, (column) => column.notNull())
+    .addColumn("name", bytewiseText, (column) => column.notNull())
+    .addColumn("version", "bigint", (column) => column.notNull())
+    .addColumn("label", bytewiseText, (column) => column.notNull())
+    .addColumn("arm", bytewiseText, (column) => column.notNull())
+    .addColumn("calls", "bigint", (column) => column.notNull())
+    .addPrimaryKeyConstraint("calls_key", ["project", "name", "version", "label", "arm"])
+    .execute();
+  await db.schema
+    .createTable("call_writers")
+    .addColumn("id", bytewiseText, (column) => column.primaryKey())
+    .addColumn("last_number", "bigint", (column) => column.notNull())
+    .addColumn("written_at", "bigint", (column) => column.notNull())
     .execute();
 }

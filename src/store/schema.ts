@@ -26,6 +26,8 @@ export interface Tables {
   source_intents: SourceIntentsTable;
   source_events: SourceEventsTable;
   rollouts: RolloutsTable;
+  calls: CallsTable;
+  call_writers: CallWritersTable;
 }
 
 /** In an order in which rows can be inserted: what is referred to comes first. */
@@ -47,6 +49,8 @@ export const TABLES = [
   "source_intents",
   "source_events",
   "rollouts",
+  "calls",
+  "call_writers",
 ] as const satisfies readonly (keyof Tables)[];
 
 /** One row. */
@@ -240,4 +244,26 @@ interface RolloutsTable {
   actor: string;
   reason: string;
   changed_at: number;
+}
+
+/** How often versions were the answer, also of prompts that live elsewhere; no change tells of it. */
+interface CallsTable {
+  project: string;
+  name: string;
+  version: number;
+  /** Empty: it was asked for by number. */
+  label: string;
+  /** Empty: there was no rollout. */
+  arm: string;
+  calls: number;
+}
+
+/** Processes that added to these counts, for as long as they may send a batch again. */
+interface CallWritersTable {
+  /** A UUID (version 7), of one process alone. */
+  id: string;
+  /** The number of the last batch that was added. */
+  last_number: number;
+  /** By the database's clock. */
+  written_at: number;
 }

@@ -1,4 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { AnswerListener } from "../core/answered.ts";
+import { CallTally } from "../core/call-tally.ts";
 
 export interface Metrics {
   /** Counts a call that ended. */
@@ -13,6 +15,8 @@ export interface Metrics {
   refused(call: { rpc: string; transport: string; code: string }): void;
   /** Counts a call that was cut, because it was too slow or all held too much memory. */
   cut(reason: string): void;
+  /** Counts answers by their prompt and version. */
+  prompts: AnswerListener;
   /** Counts an answer about a prompt. */
   answered(tier: string, stale: boolean): void;
   /** Counts a caller who was given control, because an arm could not be answered with. */
@@ -31,6 +35,8 @@ export interface Metrics {
   followCircuits(circuits: readonly { name: string; closed: boolean }[]): void;
   /** Tells how many streams of WatchPrompts are open, whenever metrics are read. */
   countWatchers(streams: { count: number }): void;
+  /** Tells how many calls were counted and not written, whenever metrics are read. */
+  followCounts(counts: { unwritten: number; lost: number }): void;
   /** All metrics in Prometheus' text format. */
   exposition(): Promise<{ contentType: string; text: string }>;
 }
@@ -38,6 +44,17 @@ export interface Metrics {
 const READ_SECONDS = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 ];
+
+/** More would burden whoever stores them. */
+const MOST_PROMPT_SERIES = 1000;
+
+const OTHER_PROMPTS = {
+  project: "other",
+  prompt: "other",
+  version: "other",
+  label: "other",
+  arm: "other",
+};
 
 /** The metrics of one process, on a registry of their own. */
 export function createMetrics(): Metrics {
@@ -99,7 +116,23 @@ export function createMetrics(): Metrics {
     buckets: [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5],
     registers: [registry],
   });
+  const prompts = new CallTally(MOST_PROMPT_SERIES);
+  new Counter({
+    name: "promptd_prompt_answers_total",
+    help: "Answers of GetPrompt, BatchGetPrompts and Compile, fallback files aside, by project, prompt, version, label (empty: asked for by number) and arm (empty: no rollout). The first 1000 since the start; more are counted together, each label being `other`.",
+    labelNames: ["project", "prompt", "version", "label", "arm"],
+    registers: [registry],
+    // Labels are costly to find, so calls do not wait for it.
+    collect() {
+      this.reset();
+      for (const { calls, name: prompt, ...by } of prompts.counts) {
+        this.inc({ prompt, ...by }, calls);
+      }
+      if (prompts.beyond > 0) this.inc(OTHER_PROMPTS, prompts.beyond);
+    },
+  });
   return {
+    prompts,
     ended({ rpc, transport, code, project, seconds }) {
       calls.inc({ rpc, transport, code, project });
       durations.observe({ rpc, transport, project }, seconds);
@@ -170,6 +203,25 @@ export function createMetrics(): Metrics {
         registers: [registry],
         collect() {
           this.set(streams.count);
+        },
+      });
+    },
+    followCounts(counts) {
+      new Gauge({
+        name: "promptd_unwritten_calls",
+        help: "Calls that were counted and wait to be written to the database.",
+        registers: [registry],
+        collect() {
+          this.set(counts.unwritten);
+        },
+      });
+      new Counter({
+        name: "promptd_uncounted_calls_total",
+        help: "Calls that the database's counts will lack, because too many different counts waited to be written.",
+        registers: [registry],
+        collect() {
+          this.reset();
+          this.inc(counts.lost);
         },
       });
     },

@@ -173,9 +173,9 @@ describe("lists", () => {
       Array.from({ length: 205 }, (_, index) => 205 - index),
     );
     const table = (await cli("versions many/versions --limit 2")).out.split("\n");
-    expect(table[0]).toMatch(/^VERSION {2}LABELS +CREATED +AUTHOR +MESSAGE$/);
+    expect(table[0]).toMatch(/^VERSION {2}LABELS +CALLS {2}CREATED +AUTHOR +MESSAGE$/);
     expect(table[1]).toMatch(
-      /^205 {6}latest production {2}\d{4}-\d\d-\d\dT[\d:]+Z {2}anonymous {2}change 205$/,
+      /^205 {6}latest production {2}0 {6}\d{4}-\d\d-\d\dT[\d:]+Z {2}anonymous {2}change 205$/,
     );
     expect(table).toHaveLength(4);
 

@@ -25,6 +25,7 @@ import {
 import { policyService } from "../../src/rpc/policy-service.ts";
 import { promptService } from "../../src/rpc/prompt-service.ts";
 import { responseMessage, serve } from "../../src/rpc/served.ts";
+import { CallCountRows } from "../../src/store/call-counts.ts";
 import { changeTail } from "../../src/store/change-tail.ts";
 import type { Database } from "../../src/store/database.ts";
 import { Keys } from "../../src/store/keys.ts";
@@ -111,6 +112,7 @@ async function runner(database: Database): Promise<(request: Request) => Promise
   const prompts = promptService({
     resolver,
     source: registry,
+    counts: new CallCountRows(database),
     replica: { reached: async () => ({ applied: 1, live: 1 }) },
     feed,
     tail,

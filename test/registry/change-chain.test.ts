@@ -101,8 +101,9 @@ describeOnBoth("the history", (subject) => {
       await sql`alter table keys drop column certificate_subject`.execute(db);
       await sql`drop index prompts_by_update`.execute(db);
       await sql`alter table labels drop column place`.execute(db);
-      await sql`drop table replicas`.execute(db);
-      await sql`drop table rollouts`.execute(db);
+      for (const table of ["replicas", "rollouts", "calls", "call_writers"]) {
+        await sql`drop table ${sql.table(table)}`.execute(db);
+      }
       for (const table of ["source_events", "source_intents", "source_prompts", "sources"]) {
         await sql`drop table ${sql.table(table)}`.execute(db);
       }

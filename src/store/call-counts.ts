@@ -1,0 +1,112 @@
+import { sql } from "kysely";
+import type {
+  CallCountLookup,
+  CallCountStore,
+  CountBatch,
+  VersionCalls,
+} from "../core/call-counts.ts";
+import type { Caller } from "../core/ports.ts";
+import type { Connection, Database } from "./database.ts";
+
+/** How long a write waits for its turn. */
+const PATIENCE_MS = 1000;
+
+/** Then a process is forgotten: a batch that it had sent before and sends again would be added twice. */
+const FORGOTTEN_MS = 24 * 3_600_000;
+
+/** Of one version, in an answer. */
+const MOST_BY = 100;
+
+/**
+ * Counts of calls in promptd's own database.
+ *
+ * A batch is added once, however often it is sent: in the same transaction the number
+ * of the process's last batch is written down, and one that is not above it was added
+ * before. So a write whose commit nobody heard of is simply made again. Transactions
+ * run one at a time over all processes, so the order of rows does not matter.
+ *
+ * What is told of a version of the registry goes with it. What a process adds later
+ * stays, unseen, since no number is given twice. A Langfuse can give one again: then
+ * the counts go on.
+ */
+export class CallCountRows implements CallCountStore, CallCountLookup {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  async add({ writer, number, counts }: CountBatch): Promise<void> {
+    const { clock } = this.#database;
+    await this.#database.transaction(AbortSignal.timeout(PATIENCE_MS), async (db) => {
+      const added = await db
+        .insertInto("call_writers")
+        .values({ id: writer, last_number: number, written_at: clock })
+        .onConflict((conflict) =>
+          conflict
+            .column("id")
+            .doUpdateSet({ last_number: number, written_at: clock })
+            .where("call_writers.last_number", "<", number),
+        )
+        .returning("id")
+        .execute();
+      if (added.length === 0) return;
+      await addCounts(db, counts);
+      await db
+        .deleteFrom("call_writers")
+        .where("written_at", "<", (where) => where(clock, "-", FORGOTTEN_MS))
+        .execute();
+    });
+  }
+
+  async of(
+    { project, signal }: Caller,
+    name: string,
+    versions: readonly number[],
+  ): Promise<ReadonlyMap<number, VersionCalls>> {
+    if (versions.length === 0) return new Map();
+    const rows = await this.#database.query(signal, (db) =>
+      db
+        .selectFrom((from) =>
+          from
+            .selectFrom("calls")
+            .select(["version", "label", "arm", "calls"])
+            // PostgreSQL's sum of integers is none.
+            .select(sql<number>`cast(sum(calls) over (partition by version) as bigint)`.as("total"))
+            .select(
+              sql<number>`row_number() over (partition by version order by calls desc, label, arm)`.as(
+                "place",
+              ),
+            )
+            .where("project", "=", project)
+            .where("name", "=", name)
+            .where("version", "in", versions)
+            .as("ranked"),
+        )
+        .selectAll()
+        .where("place", "<=", MOST_BY)
+        .orderBy("version")
+        .orderBy("place")
+        .execute(),
+    );
+    const found = new Map<number, { calls: number; by: VersionCalls["by"][number][] }>();
+    for (const { version, label, arm, calls, total } of rows) {
+      const known = found.get(version) ?? { calls: total, by: [] };
+      known.by.push({ label, arm, calls });
+      found.set(version, known);
+    }
+    return found;
+  }
+}
+
+async function addCounts(db: Connection, counts: CountBatch["counts"]): Promise<void> {
+  await db
+    .insertInto("calls")
+    .values([...counts])
+    .onConflict((conflict) =>
+      conflict.columns(["project", "name", "version", "label", "arm"]).doUpdateSet((update) => ({
+        calls: update("calls.calls", "+", update.ref("excluded.calls")),
+      })),
+    )
+    .execute();
+}
