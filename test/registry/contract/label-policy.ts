@@ -460,11 +460,16 @@ export function labelPolicyRules(subject: Subject): void {
     });
 
     it("end without approval where the label is there already, but not without release", async () => {
+      const { bench } = subject;
+      await bench.create("q", "1", { labels: ["production"] });
+      const edit = { rollout: canary("q"), expectedRevision: 0, reason: "" };
+      await store().putRollout(bench.caller, edit);
       await split();
       const forbidden = as("no release", "read", "write", "admin");
       expect((await failure(forbidden.label("p", { production: 1 }))).code).toBe("forbidden");
-      const created = forbidden.create("p", "2", { labels: ["production"] });
-      expect((await failure(created)).code).toBe("forbidden");
+      const created = (by: Bench) => by.create("q", "1", { labels: ["production"] });
+      expect((await failure(created(forbidden))).code).toBe("forbidden");
+      expect((await created(author())).abortedRollouts).toEqual(["production"]);
       const { pending, abortedRollouts } = await author().label("p", { production: 1 });
       expect({ pending, abortedRollouts }).toEqual({ abortedRollouts: ["production"] });
     });
