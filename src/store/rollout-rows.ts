@@ -1,6 +1,6 @@
 import type { Selectable } from "kysely";
-import { PromptdError } from "../core/errors.ts";
 import type { RolloutFate } from "../core/ports.ts";
+import { requireRolloutRevision } from "../core/rollout/intent.ts";
 import {
   outlineOf,
   type Rollout,
@@ -86,21 +86,6 @@ export function findRolloutRow(
     .executeTakeFirst();
 }
 
-/** @throws conflict where it has another revision than the caller has seen; 0: there is none */
-export function requireRolloutRevision(
-  { name }: PromptKey,
-  label: string,
-  row: Pick<RolloutRow, "revision"> | undefined,
-  expected: number,
-): void {
-  const revision = row?.revision ?? 0;
-  if (revision === expected) return;
-  const found = revision === 0 ? "no rollout" : `a rollout of revision ${revision}`;
-  const hoped = expected === 0 ? "none" : `revision ${expected}`;
-  const message = `label "${label}" of prompt "${name}" has ${found}, not ${hoped}: it was changed since`;
-  throw new PromptdError("conflict", message);
-}
-
 /** @throws conflict where one of the labels has no ongoing rollout of this revision */
 export async function requireOngoing(
   db: Connection,
@@ -110,7 +95,7 @@ export async function requireOngoing(
   const rows = await ongoingRows(db, prompt, labels);
   for (const label of labels) {
     const row = rows.find((each) => each.label === label);
-    requireRolloutRevision(prompt, label, row, revision);
+    requireRolloutRevision({ name: prompt.name, label }, row?.revision ?? 0, revision);
   }
 }
 

@@ -1,5 +1,6 @@
 import { PromptdError } from "../core/errors.ts";
 import type { Caller, Page, ProjectRollout, RolloutKey, RolloutStore } from "../core/ports.ts";
+import { requireRolloutRevision, rolloutNotFound } from "../core/rollout/intent.ts";
 import {
   hasEnded,
   type Rollout,
@@ -16,7 +17,6 @@ import {
   ONGOING,
   type RolloutRow,
   readableRollout,
-  requireRolloutRevision,
   toRollout,
 } from "./rollout-rows.ts";
 import { requireProject } from "./standing.ts";
@@ -148,7 +148,7 @@ async function put(
   const { db, prompt, actor, now } = mutation;
   const { label } = current;
   const row = await findRolloutRow(db, prompt, label);
-  requireRolloutRevision(prompt, label, row, expectedRevision);
+  requireRolloutRevision(current, row?.revision ?? 0, expectedRevision);
   const previous = row && readableRollout(row);
   if (previous !== undefined && rolloutToJson(previous) === rolloutToJson(current)) return previous;
   const approval = await heedLabelPolicies(mutation, [{ label }]);
@@ -174,13 +174,9 @@ async function remove(
   const { db, prompt } = mutation;
   const { label, expectedRevision, reason } = edit;
   const row = await findRolloutRow(db, prompt, label);
-  if (row === undefined) {
-    const message = `label "${label}" of prompt "${prompt.name}" has no rollout`;
-    throw new PromptdError("not_found", message);
-  }
-  if (expectedRevision !== undefined) {
-    requireRolloutRevision(prompt, label, row, expectedRevision);
-  }
+  const key = { name: prompt.name, label };
+  if (row === undefined) throw rolloutNotFound(key);
+  requireRolloutRevision(key, row.revision, expectedRevision);
   const previous = readableRollout(row);
   // One that cannot be read splits nobody.
   if (previous !== undefined && !hasEnded(previous)) {

@@ -103,7 +103,7 @@ it("holds a caller to the revision that it has seen", () => {
   expect(conflict(7)).toBeUndefined();
   expect(conflict(7, 7)).toBeUndefined();
   expect(conflict(0, 0)).toBeUndefined();
-  expect(conflict(7, 6)).toContain("it has revision 7, revision 6 was expected");
-  expect(conflict(7, 0)).toContain("none was expected");
-  expect(conflict(0, 7)).toContain("there is none");
+  expect(conflict(7, 6)).toContain("has a rollout of revision 7, not revision 6");
+  expect(conflict(7, 0)).toContain("not none");
+  expect(conflict(0, 7)).toContain("has no rollout, not revision 7");
 });

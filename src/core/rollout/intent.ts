@@ -57,7 +57,7 @@ function armToPromote({ arms }: Rollout, named: string | undefined): Arm {
 }
 
 export function rolloutNotFound(key: RolloutKey): PromptdError {
-  return new PromptdError("not_found", `there is no rollout of ${place(key)}`);
+  return new PromptdError("not_found", `${place(key)} has no rollout`);
 }
 
 /** @throws conflict where the rollout has another revision than the caller has seen; 0: there is none */
@@ -67,12 +67,10 @@ export function requireRolloutRevision(
   expected: number | undefined,
 ): void {
   if (expected === undefined || expected === revision) return;
-  const found = revision === 0 ? "there is none" : `it has revision ${revision}`;
-  const hoped = expected === 0 ? "none was expected" : `revision ${expected} was expected`;
-  throw new PromptdError(
-    "conflict",
-    `the rollout of ${place(key)} was changed: ${found}, ${hoped}`,
-  );
+  const found = revision === 0 ? "no rollout" : `a rollout of revision ${revision}`;
+  const hoped = expected === 0 ? "none" : `revision ${expected}`;
+  const message = `${place(key)} has ${found}, not ${hoped}: it was changed since`;
+  throw new PromptdError("conflict", message);
 }
 
 function place({ name, label }: RolloutKey): string {

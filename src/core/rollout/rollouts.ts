@@ -28,7 +28,7 @@ export interface RolloutPreview {
   users: { userId: string; before: PreviewedAssignment; after: PreviewedAssignment }[];
 }
 
-export interface PreviewedArm {
+interface PreviewedArm {
   name: string;
   versionBefore: number;
   versionAfter: number;
