@@ -5,6 +5,7 @@ import type { ChangeService } from "../../gen/promptd/v1/change_service_pb.ts";
 import type { KeyService } from "../../gen/promptd/v1/key_service_pb.ts";
 import type { PolicyService } from "../../gen/promptd/v1/policy_service_pb.ts";
 import type { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import type { TraceService } from "../../gen/promptd/v1/trace_service_pb.ts";
 import { compositionTags } from "../core/composition.ts";
 import { PromptdError } from "../core/errors.ts";
 import { allowsPrompt, DEFAULT_PROJECT, type KeyScope } from "../core/keys.ts";
@@ -46,6 +47,11 @@ export const POLICY_PERMISSIONS: Permissions<typeof PolicyService> = {
   listPendingChanges: "read",
   approvePendingChange: "release",
   rejectPendingChange: "release",
+};
+
+export const TRACE_PERMISSIONS: Permissions<typeof TraceService> = {
+  // Who may have a prompt may tell what came of it.
+  recordGenerations: "read",
 };
 
 export const LANGFUSE_PERMISSIONS = {
