@@ -7,9 +7,9 @@ import { ChangeService } from "../gen/promptd/v1/change_service_pb.ts";
 import { KeyService } from "../gen/promptd/v1/key_service_pb.ts";
 import { PolicyService } from "../gen/promptd/v1/policy_service_pb.ts";
 import { PromptService } from "../gen/promptd/v1/prompt_service_pb.ts";
+import { TraceService } from "../gen/promptd/v1/trace_service_pb.ts";
 import { openBacking } from "./backing.ts";
 import { Beginning } from "./beginning.ts";
-import type { AnswerListener } from "./core/answered.ts";
 import { PromptdError } from "./core/errors.ts";
 import { DEFAULT_PROJECT, Gate } from "./core/keys.ts";
 import { within } from "./core/within.ts";
@@ -37,16 +37,19 @@ import {
   KEY_PERMISSIONS,
   POLICY_PERMISSIONS,
   PROMPT_PERMISSIONS,
+  TRACE_PERMISSIONS,
 } from "./rpc/permissions.ts";
 import { policyService } from "./rpc/policy-service.ts";
 import { promptService } from "./rpc/prompt-service.ts";
 import { serve } from "./rpc/served.ts";
+import { traceService } from "./rpc/trace-service.ts";
 import type { ListenAddress, Settings } from "./settings.ts";
 import type { Database } from "./store/database.ts";
 import { openDatabase } from "./store/open.ts";
 import { createLog } from "./telemetry/log.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 import { Certificates } from "./tls/certificates.ts";
+import { openTraces } from "./traces.ts";
 
 /** A service that runs. */
 export interface Runtime {
@@ -115,13 +118,15 @@ async function serveOn(
   const streams = new OpenStreams(openCalls);
   metrics.countWatchers(streams);
   const calls = new Calls({ gate, limits, streams, feed, log, observer: metrics });
-  const listeners: AnswerListener[] = [];
+  const traces = await openTraces(settings, newId(), metrics, log);
+  const { listeners } = traces;
   const prompts = promptService({ resolver, source, replica, feed, tail, newId, listeners });
   const served = [
     serve(PromptService, prompts, PROMPT_PERMISSIONS),
     serve(ChangeService, changeService(registry), CHANGE_PERMISSIONS),
     serve(KeyService, keyService(keys), KEY_PERMISSIONS),
     serve(PolicyService, policyService(registry), POLICY_PERMISSIONS),
+    serve(TraceService, traceService(traces.generations), TRACE_PERMISSIONS),
   ];
 
   let serving = true;
@@ -187,9 +192,11 @@ async function serveOn(
         .close()
         .then(() => backing.close())
         .then(() => true);
+      const sent = traces.close(LETTING_GO_MS);
       if (!(await within(LETTING_GO_MS, letGo))) {
         log.warn("what is behind the service hangs, and is left alone");
       }
+      await sent;
       log.info("stopped");
     },
   };
