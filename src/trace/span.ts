@@ -1,6 +1,6 @@
 /** What the spans of answers and of reported calls say. */
 
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { type Attributes, SpanKind } from "@opentelemetry/api";
 import { FALLBACK_VERSION } from "../core/prompt.ts";
 import { linkAttributes } from "../core/trace-attributes.ts";
@@ -21,7 +21,7 @@ export interface SpanContent {
 /** What a user is called outside: undefined for nobody in particular. */
 export function userOf({ userId }: Pick<Item, "userId">, userIds: UserIds): string | undefined {
   if (userId === "") return undefined;
-  return userIds === "plain" ? userId : createHash("sha256").update(userId).digest("hex");
+  return userIds === "plain" ? userId : hash("sha256", userId);
 }
 
 export function spanContent(item: Item, userIds: UserIds): SpanContent {

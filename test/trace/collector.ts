@@ -94,7 +94,7 @@ const definition = loadSync("test/trace/otlp.proto", {
 });
 const { Export } = definition[
   "opentelemetry.proto.collector.trace.v1.TraceService"
-] as ServiceDefinition;
+] as ServiceDefinition & Record<"Export", ServiceDefinition[string]>;
 
 interface Wire {
   resourceSpans: {
@@ -123,7 +123,7 @@ interface WireSpan {
 }
 
 function spansOf(body: Buffer): SeenSpan[] {
-  const { resourceSpans } = Export?.requestDeserialize(body) as unknown as Wire;
+  const { resourceSpans } = Export.requestDeserialize(body) as unknown as Wire;
   return resourceSpans.flatMap(({ resource, scopeSpans }) =>
     scopeSpans.flatMap(({ spans }) =>
       spans.map((span) => ({
