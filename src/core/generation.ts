@@ -31,7 +31,7 @@ export interface Generation {
   userId?: string;
 }
 
-export interface TokenUsage {
+interface TokenUsage {
   input?: number;
   output?: number;
   /** Of the input tokens. */
@@ -39,7 +39,7 @@ export interface TokenUsage {
 }
 
 /** What somebody thinks of a generation. */
-export interface Score {
+interface Score {
   name: string;
   value: number;
   comment?: string;

@@ -35,7 +35,7 @@ export interface OutletParts {
 
 /** More are dropped: about 1.5 seconds of 5,000 calls a second. */
 export const MOST_WAITING = 8192;
-export const MOST_WAITING_BYTES = 16 * 1024 * 1024;
+const MOST_WAITING_BYTES = 16 * 1024 * 1024;
 
 /** Making and encoding so many takes the event loop 1 to 2 ms, in which no call is answered. */
 export const BATCH = 100;
