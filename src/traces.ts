@@ -55,10 +55,8 @@ function tracesUrl({ otlpEndpoint, otlpTracesEndpoint }: Settings): string | und
   return otlpTracesEndpoint ?? (otlpEndpoint && `${otlpEndpoint.replace(/\/+$/, "")}/v1/traces`);
 }
 
-/** Without what a collector has answered, which may quote what it was sent. */
+/** Without what was answered, which may quote what was sent. */
 function reasonOf(fault: unknown): string {
-  const { code, message } = fault as { code?: unknown; message?: string };
-  return [code, message?.slice(0, 200)]
-    .filter((part) => part !== undefined && part !== "")
-    .join(" ");
+  const { status, code = status, message } = fault as Record<string, unknown>;
+  return [code, message].filter((part) => part !== undefined && part !== "").join(" ");
 }

@@ -51,25 +51,13 @@ const ITEM_BYTES = 1024;
 /** Longer ones are left out, as OpenTelemetry does. */
 const TRACESTATE_CHARACTERS = 512;
 
-export function resolutionItem({ id, method, question, resolved }: Answered): ResolutionItem {
+export function resolutionItem({ id, method, resolved }: Answered): ResolutionItem {
   const { choice, bucket, tier, stale } = resolved;
-  const { name, version } = choice.answer.version;
-  const { asked, reason, rollout } = choice;
+  const { answer, asked, reason, rollout } = choice;
+  const { name, version } = answer.version;
   const label = "label" in asked ? asked.label : undefined;
-  const rolledOut = rollout && { rollout };
-  return {
-    kind: "resolution",
-    id,
-    method,
-    name: question.name === name ? question.name : name,
-    version,
-    label,
-    bucket,
-    tier,
-    stale,
-    reason,
-    ...rolledOut,
-  };
+  const chosen = { id, method, name, version, label, reason, bucket, tier, stale };
+  return { kind: "resolution", ...chosen, ...(rollout && { rollout }) };
 }
 
 export function generationItem({ input, output, ...rest }: Generation): GenerationItem {

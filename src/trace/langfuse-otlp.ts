@@ -30,7 +30,8 @@ export class LangfuseSpans implements Destination {
     this.#processor = new LangfuseSpanProcessor({
       ...access,
       exporter: this.#exporter,
-      flushAt: BATCH,
+      // Never of itself: what comes of a batch is heard where it is flushed.
+      flushAt: BATCH + 1,
       // Who wants fewer samples fewer.
       shouldExportSpan: () => true,
       mediaUploadEnabled: false,

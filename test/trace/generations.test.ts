@@ -156,6 +156,7 @@ describe("a recorded generation", () => {
   it("is dropped where its trace is not sampled", async () => {
     const unsampled = { ...PLAIN, traceparent: OWN.replace(/01$/, "00") };
     expect(await record([unsampled, PLAIN])).toMatchObject({ recorded: 1, dropped: 1 });
+    expect(await collector.received(1)).toHaveLength(1);
   });
 });
 

@@ -138,6 +138,17 @@ describe("a Langfuse of version 4", () => {
   });
 });
 
+describe("a Langfuse of version 4 that refuses", () => {
+  it("has each span counted as such, however many there are", async () => {
+    langfuse.treatment = (response) => void response.writeHead(400).end("{}");
+    const { service, prompts } = await begin("otlp");
+    const requests = Array.from({ length: 50 }, () => ({ name: "support/reply" }));
+    for (let batch = 0; batch < 7; batch++) await prompts.batchGetPrompts({ requests });
+    const metrics = await metricsWhere(service, /reason="failed"\} 350$/m);
+    expect(metrics).not.toContain('promptd_spans_exported_total{to="langfuse"}');
+  });
+});
+
 describe("an older Langfuse", () => {
   it("takes answers and generations as events, linked to the version", async () => {
     const { service, prompts, record } = await begin("ingestion");
@@ -203,11 +214,16 @@ describe("an older Langfuse", () => {
     const { service, record } = await begin("ingestion");
     await record([GENERATION, { ...GENERATION, model: "refused" }, GENERATION], { headers });
     await langfuse.requested(1);
-    const counted = async () =>
-      (await fetch(`http://127.0.0.1:${service.httpPort}/metrics`)).text();
-    let metrics = await counted();
-    while (!/^promptd_spans_dropped_total.* \d/m.test(metrics)) metrics = await counted();
+    const metrics = await metricsWhere(service, /^promptd_spans_dropped_total.* \d/m);
     expect(metrics).toContain('promptd_spans_exported_total{to="langfuse"} 2');
     expect(metrics).toContain('promptd_spans_dropped_total{to="langfuse",reason="failed"} 1');
   });
 });
+
+/** The metrics, once they are so. */
+async function metricsWhere({ httpPort }: TestService, wanted: RegExp): Promise<string> {
+  for (;;) {
+    const text = await (await fetch(`http://127.0.0.1:${httpPort}/metrics`)).text();
+    if (wanted.test(text)) return text;
+  }
+}
