@@ -8,6 +8,7 @@ import { KeyService } from "../gen/promptd/v1/key_service_pb.ts";
 import { PolicyService } from "../gen/promptd/v1/policy_service_pb.ts";
 import { PromptService } from "../gen/promptd/v1/prompt_service_pb.ts";
 import { RolloutService } from "../gen/promptd/v1/rollout_service_pb.ts";
+import { TraceService } from "../gen/promptd/v1/trace_service_pb.ts";
 import { openBacking } from "./backing.ts";
 import { Beginning } from "./beginning.ts";
 import { PromptdError } from "./core/errors.ts";
@@ -39,17 +40,20 @@ import {
   POLICY_PERMISSIONS,
   PROMPT_PERMISSIONS,
   ROLLOUT_PERMISSIONS,
+  TRACE_PERMISSIONS,
 } from "./rpc/permissions.ts";
 import { policyService } from "./rpc/policy-service.ts";
 import { promptService } from "./rpc/prompt-service.ts";
 import { rolloutService } from "./rpc/rollout-service.ts";
 import { serve } from "./rpc/served.ts";
+import { traceService } from "./rpc/trace-service.ts";
 import type { ListenAddress, Settings } from "./settings.ts";
 import type { Database } from "./store/database.ts";
 import { openDatabase } from "./store/open.ts";
 import { createLog } from "./telemetry/log.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 import { Certificates } from "./tls/certificates.ts";
+import { openTraces } from "./traces.ts";
 
 /** A service that runs. */
 export interface Runtime {
@@ -119,6 +123,7 @@ async function serveOn(
   const streams = new OpenStreams(openCalls);
   metrics.countWatchers(streams);
   const calls = new Calls({ gate, limits, streams, feed, log, observer: metrics });
+  const traces = await openTraces(settings, newId(), metrics, log);
   const prompts = promptService({
     resolver,
     source,
@@ -127,7 +132,7 @@ async function serveOn(
     feed,
     tail,
     newId,
-    listeners: [backing.counts, metrics.prompts],
+    listeners: [backing.counts, metrics.prompts, ...traces.listeners],
   });
   const rollouts = rolloutService(new Rollouts(rolloutStore, source), rolloutStore);
   const served = [
@@ -136,6 +141,7 @@ async function serveOn(
     serve(KeyService, keyService(keys), KEY_PERMISSIONS),
     serve(PolicyService, policyService(registry), POLICY_PERMISSIONS),
     serve(RolloutService, rollouts, ROLLOUT_PERMISSIONS),
+    serve(TraceService, traceService(traces.generations), TRACE_PERMISSIONS),
   ];
 
   let serving = true;
@@ -201,9 +207,11 @@ async function serveOn(
         .close()
         .then(() => backing.close())
         .then(() => true);
+      const sent = traces.close(LETTING_GO_MS);
       if (!(await within(LETTING_GO_MS, letGo))) {
         log.warn("what is behind the service hangs, and is left alone");
       }
+      await sent;
       log.info("stopped");
     },
   };

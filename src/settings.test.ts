@@ -53,6 +53,32 @@ describe("loadSettings", () => {
     expect(SETTINGS.langfuseWebhookSecret.mask?.("lf-whsec_1")).toBe("***");
   });
 
+  it("reads where traces go, and refuses a Langfuse that is not named", () => {
+    const settings = loadSettings({
+      OTEL_EXPORTER_OTLP_ENDPOINT: "http://localhost:4318",
+      OTEL_EXPORTER_OTLP_HEADERS: "authorization=Bearer%20abc==, x-tenant = acme",
+      PROMPTD_TRACE_SAMPLING: "0.05",
+    });
+    expect(settings).toMatchObject({
+      otlpEndpoint: "http://localhost:4318",
+      otlpHeaders: { authorization: "Bearer abc==", "x-tenant": "acme" },
+      traceSampling: 0.05,
+      traceLangfuse: "off",
+      traceUserIds: "hashed",
+    });
+    expect(SETTINGS.otlpHeaders.mask?.("authorization=Bearer%20abc")).toBe("***");
+    const nowhere = thrownBy(() => loadSettings({ PROMPTD_TRACE_LANGFUSE: "otlp" }));
+    expect((nowhere as PromptdError).violations).toMatchObject([{ field: "LANGFUSE_BASE_URL" }]);
+    for (const wrong of ["authorization", "=Bearer", "a b=c", "a=%zz", "a=%0d%0a", "a=b,,c=d"]) {
+      const thrown = thrownBy(() => loadSettings({ OTEL_EXPORTER_OTLP_HEADERS: wrong }));
+      expect((thrown as PromptdError).violations, wrong).toHaveLength(1);
+    }
+    for (const wrong of ["1.5", "-1", "half", "1e-3", ""]) {
+      const read = () => loadSettings({}, { traceSampling: wrong });
+      expect((thrownBy(read) as PromptdError).violations, wrong).toHaveLength(1);
+    }
+  });
+
   it("reads IPv6 addresses, durations and sizes", () => {
     const settings = loadSettings({
       PROMPTD_GRPC_LISTEN: "[::1]:0",

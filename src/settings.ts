@@ -55,6 +55,32 @@ const count = (least: number, most: number) =>
     return z.NEVER;
   });
 
+const share = z.string().transform((text, context): number => {
+  const value = /^[01](\.\d{1,9})?$/.test(text) ? Number(text) : Number.NaN;
+  if (value <= 1) return value;
+  context.addIssue("expected a share from 0 to 1, such as 0.05");
+  return z.NEVER;
+});
+
+/** Headers as OpenTelemetry writes them: NAME=VALUE with commas between, values percent-encoded. */
+const headers = z.string().transform((text, context): Readonly<Record<string, string>> => {
+  const pairs = text.split(",").map(header);
+  if (pairs.every((pair) => pair !== undefined)) return Object.fromEntries(pairs);
+  context.addIssue("expected NAME=VALUE with commas between, and values percent-encoded");
+  return z.NEVER;
+});
+
+function header(text: string): [name: string, value: string] | undefined {
+  const [, name = "", encoded = ""] = /^([\w!#$%&'*+.^`|~-]+)\s*=(.*)$/s.exec(text.trim()) ?? [];
+  try {
+    const value = decodeURIComponent(encoded.trim());
+    // What Node would refuse to send.
+    return name === "" || /[^\t\x20-\x7e\x80-\xff]/.test(value) ? undefined : [name, value];
+  } catch {
+    return undefined;
+  }
+}
+
 const flag = z
   .enum(["true", "false"], { error: "expected true or false" })
   .transform((text) => text === "true");
@@ -249,6 +275,48 @@ export const SETTINGS = {
     description:
       "How often the Langfuse in which prompts live is asked for what others have changed there, by one process of all that share the database.",
   }),
+  otlpEndpoint: setting({
+    env: "OTEL_EXPORTER_OTLP_ENDPOINT",
+    schema: z.string().refine(isBaseUrl, "expected a URL such as http://localhost:4318").optional(),
+    description:
+      "OpenTelemetry collector that traces are sent to by OTLP/HTTP, to `/v1/traces` below this URL. Unset: to none.",
+  }),
+  otlpTracesEndpoint: setting({
+    env: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    schema: z
+      .string()
+      .refine(isBaseUrl, "expected a URL such as http://localhost:4318/v1/traces")
+      .optional(),
+    description:
+      "The collector's whole URL for traces, which goes before `OTEL_EXPORTER_OTLP_ENDPOINT`.",
+  }),
+  otlpHeaders: setting({
+    env: "OTEL_EXPORTER_OTLP_HEADERS",
+    schema: headers.optional(),
+    description:
+      "Headers for the collector, such as `authorization=Bearer%20…`: NAME=VALUE with commas between, values percent-encoded.",
+    mask: () => "***",
+  }),
+  traceLangfuse: setting({
+    env: "PROMPTD_TRACE_LANGFUSE",
+    schema: z.enum(["off", "otlp", "ingestion"], { error: "expected off, otlp or ingestion" }),
+    default: "off",
+    description:
+      "How traces are sent to the Langfuse that `LANGFUSE_BASE_URL` names: by `otlp` where it is version 4 or newer, by `ingestion` where it is older, or not (`off`).",
+  }),
+  traceSampling: setting({
+    env: "PROMPTD_TRACE_SAMPLING",
+    schema: share,
+    default: "1",
+    description:
+      "Where traces are sent: the share of answers to callers without a trace which are traced, 0 to 1. In a caller's trace its own decision holds.",
+  }),
+  traceUserIds: setting({
+    env: "PROMPTD_TRACE_USER_IDS",
+    schema: z.enum(["hashed", "plain"], { error: "expected hashed or plain" }),
+    default: "hashed",
+    description: "Whether traces tell users by the SHA-256 of their ids or by the ids themselves.",
+  }),
   seedDir: setting({
     env: "PROMPTD_SEED_DIR",
     schema: z.string().min(1, "expected a folder").optional(),
@@ -356,7 +424,12 @@ export function loadSettings(
       violations.push({ field, description: message });
     }
   }
-  violations.push(...halfTls(result), ...halfLangfuse(result), ...halfSource(result));
+  violations.push(
+    ...halfTls(result),
+    ...halfLangfuse(result),
+    ...halfSource(result),
+    ...halfTraces(result),
+  );
   if (violations.length > 0) throw PromptdError.invalid(...violations);
   return Object.freeze(result) as Settings;
 }
@@ -395,6 +468,12 @@ function halfSource({ source, langfuseBaseUrl, seedDir }: Partial<Settings>): Vi
     violations.push({ field: "PROMPTD_SEED_DIR", description });
   }
   return violations;
+}
+
+function halfTraces({ traceLangfuse = "off", langfuseBaseUrl }: Partial<Settings>): Violation[] {
+  if (traceLangfuse === "off" || langfuseBaseUrl !== undefined) return [];
+  const description = `expected the Langfuse to send traces to, because PROMPTD_TRACE_LANGFUSE is ${traceLangfuse}`;
+  return [{ field: "LANGFUSE_BASE_URL", description }];
 }
 
 /** The texts that `loadSettings` reads, by key; undefined where nothing is set. */

@@ -1,5 +1,5 @@
-import { existsSync, readFileSync } from "node:fs";
 import { Command } from "commander";
+import { packageVersion } from "../version.ts";
 import type { Lazily } from "./action.ts";
 import { EXIT, report } from "./exit.ts";
 import { addFolderCommands } from "./folder-commands.ts";
@@ -58,11 +58,4 @@ export function buildProgram(terminal: Terminal): Command {
   addPolicyCommands(program, lazily);
   addFolderCommands(program, lazily);
   return program;
-}
-
-/** package.json stands at another distance from the source than from what is built of it. */
-function packageVersion(): string {
-  let folder = new URL(".", import.meta.url);
-  while (!existsSync(new URL("package.json", folder))) folder = new URL("..", folder);
-  return JSON.parse(readFileSync(new URL("package.json", folder), "utf8")).version;
 }

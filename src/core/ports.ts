@@ -33,6 +33,14 @@ export interface Caller {
   promptPatterns?: readonly string[];
   /** Aborted when the caller is gone or its deadline has passed. */
   signal?: AbortSignal;
+  /** Of which trace its call is a part, where it says so. */
+  trace?: TraceContext | undefined;
+}
+
+/** The headers of W3C Trace Context as they came: nobody has looked whether they hold. */
+export interface TraceContext {
+  traceparent: string;
+  tracestate?: string | undefined;
 }
 
 /** A page of something, and the key to ask the next one with. */

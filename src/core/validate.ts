@@ -46,6 +46,14 @@ export const LIMITS = {
   batch: 100,
   /** A call lasts a minute at most. */
   waitMs: 50_000,
+  /** Of one request to record. */
+  generations: 100,
+  modelBytes: 200,
+  errorBytes: 2000,
+  scores: 20,
+  /** The input or output of a generation, as JSON. */
+  recordedBytes: 128 * KIB,
+  traceparentBytes: 256,
   pageSize: 200,
 } as const;
 

@@ -23,6 +23,8 @@ export function allowOrigins(
       "x-api-key",
       "x-promptd-project",
       "if-none-match",
+      "traceparent",
+      "tracestate",
     ],
     exposedHeaders: [...connectCors.exposedHeaders, "retry-after", "etag"],
     maxAge: MAX_AGE_SECONDS,

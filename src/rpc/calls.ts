@@ -7,7 +7,7 @@ import type { Logger } from "pino";
 import type { ChangeFeed } from "../core/cache-ports.ts";
 import { isUnreachable, PromptdError } from "../core/errors.ts";
 import type { Gate } from "../core/keys.ts";
-import type { Caller } from "../core/ports.ts";
+import type { Caller, TraceContext } from "../core/ports.ts";
 import type { CallLimits } from "./call-limits.ts";
 import { certificateCredential, credentialOf, type Header, projectOf } from "./credentials.ts";
 import type { OpenCall } from "./open-calls.ts";
@@ -268,6 +268,10 @@ export class Calls {
       get signal() {
         return arrival.signal;
       },
+      // Read when something traces.
+      get trace() {
+        return traceOf(arrival.header);
+      },
     };
   }
 
@@ -303,6 +307,11 @@ export class Calls {
       failed ? "call failed" : "call",
     );
   }
+}
+
+function traceOf(header: Header): TraceContext | undefined {
+  const traceparent = header("traceparent");
+  return traceparent === undefined ? undefined : { traceparent, tracestate: header("tracestate") };
 }
 
 function logLevel(

@@ -133,7 +133,7 @@ export function fromMissing(missing: MissingVariables): Missing {
 }
 
 /** @throws invalid for NaN, infinity, a value without a kind, and the key `__proto__` */
-function fromValue(value: Value, field: string): JsonValue {
+export function fromValue(value: Value, field: string): JsonValue {
   if (losesKeys(value)) {
     throw PromptdError.invalid({ field, description: "must not hold the key __proto__" });
   }

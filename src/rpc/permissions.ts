@@ -6,6 +6,7 @@ import type { KeyService } from "../../gen/promptd/v1/key_service_pb.ts";
 import type { PolicyService } from "../../gen/promptd/v1/policy_service_pb.ts";
 import type { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import type { RolloutService } from "../../gen/promptd/v1/rollout_service_pb.ts";
+import type { TraceService } from "../../gen/promptd/v1/trace_service_pb.ts";
 import { compositionTags } from "../core/composition.ts";
 import { PromptdError } from "../core/errors.ts";
 import { allowsPrompt, DEFAULT_PROJECT, type KeyScope } from "../core/keys.ts";
@@ -55,6 +56,11 @@ export const ROLLOUT_PERMISSIONS: Permissions<typeof RolloutService> = {
   setRollout: "release",
   deleteRollout: "release",
   previewRollout: "read",
+};
+
+export const TRACE_PERMISSIONS: Permissions<typeof TraceService> = {
+  // Who may have a prompt may tell what came of it.
+  recordGenerations: "read",
 };
 
 export const LANGFUSE_PERMISSIONS = {

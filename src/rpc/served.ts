@@ -21,8 +21,15 @@ export const MESSAGE_LIMIT_BYTES = 4 * 1024 * 1024;
 /** Those of most methods are not read beyond this: they ask for little. */
 const SMALL_MESSAGE_BYTES = 256 * 1024;
 
-/** Methods whose requests carry templates, or what is put into them. */
-const LARGE_REQUESTS: ReadonlySet<string> = new Set(["CreateVersion", "Compile"]);
+/** Methods whose requests carry templates, what is put into them, or what came of them. */
+const LARGE_REQUESTS: ReadonlySet<string> = new Set([
+  "CreateVersion",
+  "Compile",
+  "RecordGenerations",
+]);
+
+/** Methods that pass something on, and change as little of what promptd keeps as a read. */
+const REPORTS: ReadonlySet<string> = new Set(["RecordGenerations"]);
 
 export function requestLimit({ name }: { name: string }): number {
   return LARGE_REQUESTS.has(name) ? MESSAGE_LIMIT_BYTES : SMALL_MESSAGE_BYTES;
@@ -77,7 +84,7 @@ export interface Operation {
   rpc: string;
   /** What a key needs for it. */
   scope: KeyScope;
-  /** Changes nothing. */
+  /** Changes nothing that promptd keeps. */
   read: boolean;
   /**
    * Waits for another service: it must not take the turns of calls that are answered
@@ -120,7 +127,9 @@ export function serve<Service extends DescService>(
     const operation: Operation = {
       rpc: `${service.name}/${desc.name}`,
       scope: permissions[name],
-      read: desc.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS,
+      read:
+        desc.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS ||
+        REPORTS.has(desc.name),
     };
     const method = implementation[name] as unknown;
     if (isUnary(desc)) {

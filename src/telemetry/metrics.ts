@@ -29,6 +29,10 @@ export interface Metrics {
   read(outcome: string, seconds: number): void;
   /** Counts a prompt in memory that was asked for again in vain. */
   notRefreshed(): void;
+  /** Counts spans that have arrived where traces are sent. */
+  exported(to: string, spans: number): void;
+  /** Counts spans that will not. */
+  dropped(to: string, reason: string, spans: number): void;
   /** Tells how far a change feed has come, whenever metrics are read. */
   follow(feed: { applied: number; quietMs: number }): void;
   /** Tells whether calls to something go through, whenever metrics are read. */
@@ -109,6 +113,18 @@ export function createMetrics(): Metrics {
     help: "Prompts in memory that were asked for again in vain, so that they are answered as stale.",
     registers: [registry],
   });
+  const exportedSpans = new Counter({
+    name: "promptd_spans_exported_total",
+    help: "Spans that have arrived, by where: `collector`, `langfuse`.",
+    labelNames: ["to"],
+    registers: [registry],
+  });
+  const droppedSpans = new Counter({
+    name: "promptd_spans_dropped_total",
+    help: "Spans that were not sent, by where to and reason: `full`, too many waited; `failed`, not taken; `shutdown`, not taken in time at the end.",
+    labelNames: ["to", "reason"],
+    registers: [registry],
+  });
   const durations = new Histogram({
     name: "promptd_call_duration_seconds",
     help: "Time from a call's decoded request to its answer, by RPC, transport and project.",
@@ -166,6 +182,12 @@ export function createMetrics(): Metrics {
     },
     notRefreshed() {
       unrefreshed.inc();
+    },
+    exported(to, spans) {
+      exportedSpans.inc({ to }, spans);
+    },
+    dropped(to, reason, spans) {
+      droppedSpans.inc({ to, reason }, spans);
     },
     follow(feed) {
       new Gauge({

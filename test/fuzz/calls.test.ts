@@ -5,6 +5,7 @@ import { ChangeService } from "../../gen/promptd/v1/change_service_pb.ts";
 import { KeyService } from "../../gen/promptd/v1/key_service_pb.ts";
 import { PolicyService } from "../../gen/promptd/v1/policy_service_pb.ts";
 import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { TraceService } from "../../gen/promptd/v1/trace_service_pb.ts";
 import { Memory } from "../../src/cache/memory.ts";
 import { Feed } from "../../src/core/feed.ts";
 import { Gate, hashSecret, KEY_SCOPES } from "../../src/core/keys.ts";
@@ -21,10 +22,12 @@ import {
   KEY_PERMISSIONS,
   POLICY_PERMISSIONS,
   PROMPT_PERMISSIONS,
+  TRACE_PERMISSIONS,
 } from "../../src/rpc/permissions.ts";
 import { policyService } from "../../src/rpc/policy-service.ts";
 import { promptService } from "../../src/rpc/prompt-service.ts";
 import { responseMessage, serve } from "../../src/rpc/served.ts";
+import { traceService } from "../../src/rpc/trace-service.ts";
 import { CallCountRows } from "../../src/store/call-counts.ts";
 import { changeTail } from "../../src/store/change-tail.ts";
 import type { Database } from "../../src/store/database.ts";
@@ -119,11 +122,13 @@ async function runner(database: Database): Promise<(request: Request) => Promise
     newId: () => "id",
     listeners: [],
   });
+  const generations = { record: () => ({ recorded: 1, dropped: 0 }) };
   const served = [
     serve(PromptService, prompts, PROMPT_PERMISSIONS),
     serve(ChangeService, changeService(registry), CHANGE_PERMISSIONS),
     serve(KeyService, keyService(keys), KEY_PERMISSIONS),
     serve(PolicyService, policyService(registry), POLICY_PERMISSIONS),
+    serve(TraceService, traceService(generations), TRACE_PERMISSIONS),
   ];
   const methods = served.flatMap((each) => each.methods);
   const endless = served.flatMap((each) => each.streams);

@@ -7,6 +7,7 @@ import { ChangeService } from "../../gen/promptd/v1/change_service_pb.ts";
 import { KeyService } from "../../gen/promptd/v1/key_service_pb.ts";
 import { PolicyService } from "../../gen/promptd/v1/policy_service_pb.ts";
 import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { TraceService } from "../../gen/promptd/v1/trace_service_pb.ts";
 import { toPageToken } from "../../src/rpc/pages.ts";
 import { mutations } from "./mutations.ts";
 import { text } from "./texts.ts";
@@ -94,9 +95,15 @@ function fieldBytes(field: DescField, depth: number): fc.Arbitrary<Write> {
       value.map((value) => (writer) => void writer.bytes(value)),
     );
   if (field.fieldKind === "map") {
-    const { message } = field;
-    if (message === undefined) throw new TypeError(`${field.name}: a map of scalars is not known`);
-    const entry = fc.tuple(string(field.name), messageBytes(message, depth + 1));
+    const { message, scalar } = field;
+    if (message === undefined && scalar !== ScalarType.STRING) {
+      throw new TypeError(`${field.name}: a map of these scalars is not known`);
+    }
+    const values =
+      message === undefined
+        ? text.map((value) => Buffer.from(value))
+        : messageBytes(message, depth + 1);
+    const entry = fc.tuple(string(field.name), values);
     return bytes(
       entry.map(([key, value]) =>
         new BinaryWriter()
@@ -169,6 +176,7 @@ const METHODS: readonly DescMethod[] = [
   ChangeService,
   KeyService,
   PolicyService,
+  TraceService,
 ].flatMap(({ methods }) => methods);
 
 /** A request of any method, sound or broken. */

@@ -178,6 +178,7 @@ describe.skipIf(postgresUrl === undefined)(
         version: 0,
         label: "production",
         reason: Resolution_Reason.FALLBACK,
+        traceAttributes: {},
         tier: Resolution_Tier.FALLBACK,
         stale: true,
       });

@@ -8,6 +8,7 @@ import { KeyService } from "../../gen/promptd/v1/key_service_pb.ts";
 import { PolicyService } from "../../gen/promptd/v1/policy_service_pb.ts";
 import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import { RolloutService } from "../../gen/promptd/v1/rollout_service_pb.ts";
+import { TraceService } from "../../gen/promptd/v1/trace_service_pb.ts";
 import { hashSecret, type KeyScope, newKeyId, newSecret } from "../../src/core/keys.ts";
 import type { NewKey } from "../../src/core/ports.ts";
 import { toPageToken } from "../../src/rpc/pages.ts";
@@ -82,6 +83,13 @@ const REFUSED: Record<string, () => Headers> = {
   }),
 };
 
+const GENERATION = {
+  resolution: { id: "0198c0de-0000-7000-8000-000000000000", name: "mine", version: 1 },
+  model: "gpt",
+  startTime: "2026-11-21T10:00:00Z",
+  endTime: "2026-11-21T10:00:01Z",
+};
+
 /** The scope that each method needs, and a request of it; a method that is missing here fails the test below. */
 const ROWS: Record<string, Record<string, [scope: KeyScope, request: JsonValue]>> = {
   PromptService: {
@@ -117,6 +125,7 @@ const ROWS: Record<string, Record<string, [scope: KeyScope, request: JsonValue]>
     deleteRollout: ["release", { name: "mine" }],
     previewRollout: ["read", { name: "mine", state: "STATE_ABORTED" }],
   },
+  TraceService: { recordGenerations: ["read", { generations: [GENERATION] }] },
 };
 
 const SERVICES: DescService[] = [
@@ -125,6 +134,7 @@ const SERVICES: DescService[] = [
   KeyService,
   PolicyService,
   RolloutService,
+  TraceService,
 ];
 
 const METHODS = SERVICES.flatMap((desc) =>
@@ -241,7 +251,7 @@ describe("a key of another project", () => {
 });
 
 describe("a key that is limited to other prompts", () => {
-  it.each(METHODS.filter(({ desc }) => desc === PromptService))(
+  it.each(METHODS.filter(({ desc }) => desc === PromptService || desc === TraceService))(
     "at $rpc",
     async ({ desc, method }) => {
       const { code, answer } = await seen(desc, method, bearer("other prompts"));

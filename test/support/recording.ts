@@ -143,7 +143,9 @@ function recordHttpErrors(recorder: Recorder): void {
     const received = chunksOf(request, "push");
     const sent = [chunksOf(response, "write"), chunksOf(response, "end")];
     response.once("close", () => {
-      if (response.statusCode < 400) return;
+      // OTLP: promptd sends it, and serves none.
+      const isOtlp = request.headers["content-type"] === "application/x-protobuf";
+      if (response.statusCode < 400 || isOtlp) return;
       const query = new URLSearchParams(request.url?.split("?")[1]).get("message");
       confideJson(recorder, query ?? Buffer.concat(received).toString());
       recorder.said("error", Buffer.concat(sent.flat()).toString());

@@ -84,13 +84,15 @@ export type Generation = Message<"promptd.v1.Generation"> & {
   model: string;
 
   /**
-   * Required, and no later than `end_time`.
+   * Required.
    *
    * @generated from field: google.protobuf.Timestamp start_time = 3;
    */
   startTime?: Timestamp | undefined;
 
   /**
+   * Required, and no earlier.
+   *
    * @generated from field: google.protobuf.Timestamp end_time = 4;
    */
   endTime?: Timestamp | undefined;
@@ -108,7 +110,7 @@ export type Generation = Message<"promptd.v1.Generation"> & {
   costUsd?: number | undefined;
 
   /**
-   * Why it failed; empty where it did not. At most 2000 characters.
+   * Why it failed; empty where it did not. At most 2000 bytes.
    *
    * @generated from field: string error = 7;
    */
@@ -123,7 +125,7 @@ export type Generation = Message<"promptd.v1.Generation"> & {
 
   /**
    * What the model was sent and what it answered, where they shall be kept: any
-   * JSON value, each of at most 128 KiB.
+   * JSON value, each of at most 128 KiB. A request has at most 4 MiB.
    *
    * @generated from field: google.protobuf.Value input = 9;
    */
@@ -135,8 +137,9 @@ export type Generation = Message<"promptd.v1.Generation"> & {
   output?: Value | undefined;
 
   /**
-   * Whose trace it belongs to, as W3C Trace Context has it. Empty: that of the
-   * call's own `traceparent`, or a trace of its own.
+   * Whose trace it belongs to, as W3C Trace Context writes it: of at most 256
+   * bytes. Empty, or not such a text: that of the call's own `traceparent`, or a
+   * trace of its own.
    *
    * @generated from field: string traceparent = 11;
    */
@@ -229,7 +232,7 @@ export const TraceService: GenService<{
   /**
    * Records model calls that were made with prompts of promptd. Each becomes a
    * generation in the caller's trace, linked to the prompt version. It is answered
-   * before they are exported.
+   * before they are exported. The same one sent twice is recorded twice.
    *
    * @generated from rpc promptd.v1.TraceService.RecordGenerations
    */
