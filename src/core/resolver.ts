@@ -116,6 +116,8 @@ export class Resolver {
   async #drawArm(caller: Caller, key: PromptKey, raw?: boolean): Promise<Drawn | PromptdError> {
     try {
       const drawn = await this.#draw(caller, key, raw);
+      // Parsed for Compile, and so that GetPrompt gives the same arm.
+      if (!raw) void drawn.answer.template;
       if (drawn.answer.version.version !== FALLBACK_VERSION) return drawn;
       return new PromptdError("unavailable", "nothing but a fallback file answers");
     } catch (thrown) {

@@ -19,7 +19,10 @@ export function namesOf({ name }: Question, outcome: Outcome): ReadonlySet<strin
   if (outcome instanceof PromptdError) {
     return outcome.code === "not_found" ? new Set([name]) : undefined;
   }
-  return new Set([name, ...outcome.choice.answer.components.map((component) => component.name)]);
+  const { answer, rollout } = outcome.choice;
+  // The arm may lack a prompt that it includes.
+  if (rollout?.unresolvedArm !== undefined) return undefined;
+  return new Set([name, ...answer.components.map((component) => component.name)]);
 }
 
 /** The same for answers that are told as one. */

@@ -52,6 +52,9 @@ const STREAMS_PER_CONNECTION = 1000;
 /** What one connection may hold in megabytes, its unsent answers included, before its new streams are refused. */
 const CONNECTION_MEMORY_MB = 16;
 
+/** By then a connection that was breaking is gone. */
+const BREAKING_MS = 100;
+
 /** @param log takes what grpc-js has to say, which would else go to the console */
 export function grpcServer(
   served: readonly Served[],
@@ -142,15 +145,19 @@ export function grpcServer(
       new Promise((resolve) => {
         for (const name of names) health.setStatus(name, "NOT_SERVING");
         streams.end();
+        const closed = () => {
+          clearTimeout(cutOff);
+          clearTimeout(again);
+          resolve();
+        };
         const cutOff = setTimeout(() => {
           server.forceShutdown();
           // grpc-js goes on waiting for connections that never finished their TLS handshake.
-          resolve();
+          closed();
         }, graceMs);
-        server.tryShutdown(() => {
-          clearTimeout(cutOff);
-          resolve();
-        });
+        // It also does for a connection that is just breaking, and has forgotten it when it is asked again.
+        const again = setTimeout(() => server.tryShutdown(closed), BREAKING_MS);
+        server.tryShutdown(closed);
       }),
   };
 }

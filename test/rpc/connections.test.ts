@@ -5,7 +5,11 @@ import { setImmediate } from "node:timers/promises";
 import { fromBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
-import { createConnectTransport } from "@connectrpc/connect-node";
+import {
+  createConnectTransport,
+  createGrpcTransport,
+  Http2SessionManager,
+} from "@connectrpc/connect-node";
 import Libsql from "libsql";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
@@ -208,6 +212,19 @@ it("stops at once when clients hang up at that moment", async () => {
     for (const session of sessions) session.destroy();
     // Some rounds after the server has seen it, some before.
     for (let turn = 0; turn < round % 5; turn++) await setImmediate();
+    await service.close();
+  }
+});
+
+it("stops at once when a command that has ended hangs up at that moment", async () => {
+  for (let round = 0; round < 20; round++) {
+    service = await startService({ PROMPTD_SHUTDOWN_GRACE: "1h" });
+    const baseUrl = `http://127.0.0.1:${service.grpcPort}`;
+    const sessionManager = new Http2SessionManager(baseUrl);
+    const client = createClient(PromptService, createGrpcTransport({ baseUrl, sessionManager }));
+    await client.listPrompts({});
+    sessionManager.abort();
+    for (let turn = 0; turn < round; turn++) await setImmediate();
     await service.close();
   }
 });

@@ -203,6 +203,59 @@ describe("a rollout", () => {
     expect(await metrics.text()).toMatch(/promptd_unresolved_arms_total [1-9]/);
   });
 
+  it("answers with control where an arm cannot be compiled with what it includes", async () => {
+    const name = await newPrompt();
+    const whole = `${name}-whole`;
+    const message = (content: string) => ({
+      item: { case: "message" as const, value: { role: "user", content } },
+    });
+    // Of the same name as a variable of the prompt that it includes.
+    const clash = { item: { case: "placeholder" as const, value: { name: "who" } } };
+    const chats = [
+      [message("one")],
+      [message(`@@@langfusePrompt:name=${name}|label=production@@@`), clash],
+    ];
+    for (const items of chats) {
+      await service.prompts.createVersion({
+        name: whole,
+        template: { case: "chat", value: { items } },
+      });
+    }
+    await service.prompts.setLabels({ name: whole, moves: [{ label: "production", version: 1 }] });
+    await set({ name: whole, definition: canary(10_000) });
+    const asked = { name: whole, userId: "u" };
+    const control = { version: 1, arm: "control", unresolvedArm: "canary" };
+    const { resolution, output } = await service.prompts.compile(asked);
+    expect(resolution).toMatchObject(control);
+    expect(output.value).toMatchObject({ messages: [{ content: "one" }] });
+    expect((await service.prompts.getPrompt(asked)).resolution).toMatchObject(control);
+    const raw = await service.prompts.getPrompt({ ...asked, raw: true });
+    expect(raw.resolution).toMatchObject({ version: 2, arm: "canary" });
+  });
+
+  it("reaches whoever watches for a user, once an arm can be answered with again", async () => {
+    const part = await newPrompt();
+    const deep = `${part}-deep`;
+    const whole = `${part}-whole`;
+    const tag = (name: string) => `@@@langfusePrompt:name=${name}|label=production@@@`;
+    const create = (name: string, text: string, labels: string[] = []) =>
+      service.prompts.createVersion({ name, template: { case: "text", value: text }, labels });
+    await create(`${deep}-0`, "deep", ["production"]);
+    for (let depth = 1; depth < 5; depth++) {
+      await create(`${deep}-${depth}`, tag(`${deep}-${depth - 1}`), ["production"]);
+    }
+    await create(whole, "one", ["production"]);
+    await create(whole, `two ${tag(part)}`);
+    await create(whole, "three");
+    await create(part, tag(`${deep}-4`), ["production"]);
+    await set({ name: whole, definition: canary(10_000) });
+    const stream = new Watching(service.prompts, { prompts: [{ name: whole, userId: "u" }] });
+    expect(await stream.next()).toBe("snapshot 0:v1=one");
+    await service.prompts.setLabels({ name: part, moves: [{ label: "production", version: 1 }] });
+    expect(await stream.next()).toBe(`update 0:v2=two ${part} 1 {{who}}`);
+    stream.close();
+  });
+
   it("reaches whoever watches for a user", async () => {
     const name = await newPrompt();
     const stream = new Watching(service.prompts, { prompts: [{ name, userId: "u" }, { name }] });

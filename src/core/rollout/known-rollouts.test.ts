@@ -21,6 +21,8 @@ let listener: ChangeListener;
 let lastKnown: readonly ProjectRollout[];
 let targets: PromptKey[];
 let faults: unknown[];
+/** What is heard only once somebody asks for all that is committed by now. */
+let unheard: () => void;
 let rollouts: KnownRollouts;
 
 beforeEach(() => {
@@ -29,6 +31,7 @@ beforeEach(() => {
   lastKnown = [];
   targets = [];
   faults = [];
+  unheard = () => {};
   open();
 });
 
@@ -45,7 +48,7 @@ function open(): void {
       listener = given;
       return () => {};
     },
-    catchUp: async () => {},
+    catchUp: async () => unheard(),
   };
   rollouts = new KnownRollouts({
     lookup: { ongoingRollouts: ask },
@@ -155,9 +158,9 @@ describe("at the start", () => {
     expect(waits(P)).toBe(true);
     await vi.advanceTimersByTimeAsync(1);
     await settling;
-    expect(waits(P)).toBe(false);
+    expect([waits(P), rollouts.isDoubtful(P)]).toEqual([false, true]);
     await only(begun()).answer([rollout("p", 1)]);
-    expect(revisionOf(P)).toBe(1);
+    expect([revisionOf(P), rollouts.isDoubtful(P)]).toEqual([1, false]);
   });
 });
 
@@ -223,6 +226,43 @@ describe("a change that is heard", () => {
     expect(begun()).toEqual([]);
   });
 
+  it("and takes long to be read leaves what was there, in doubt, until it is", async () => {
+    await start(rollout("p", 1), rollout("q", 1));
+    await changed("p", "running");
+    await vi.advanceTimersByTimeAsync(1000);
+    expect([revisionOf(P), waits(P)]).toEqual([1, false]);
+    expect([rollouts.isDoubtful(P), rollouts.isDoubtful(Q)]).toEqual([true, false]);
+    await only(begun()).answer([rollout("p", 2)]);
+    expect([revisionOf(P), rollouts.isDoubtful(P)]).toEqual([2, false]);
+  });
+
+  it("is heard before what was read shows it, since a label may have moved with it", async () => {
+    await start(rollout("p", 1));
+    await changed("p", "running");
+    let atEnd: number | undefined;
+    unheard = () => {
+      unheard = () => {};
+      atEnd = revisionOf(P);
+      void changed("p", "promoted");
+    };
+    await only(begun()).answer([]);
+    expect(atEnd).toBe(1);
+    expect(revisionOf(P)).toBeUndefined();
+    await only(begun()).answer([]);
+    expect(waits(P)).toBe(false);
+
+    await start(rollout("p", 1));
+    await lost();
+    unheard = () => {
+      atEnd = revisionOf(P);
+      void changed("p", "promoted");
+    };
+    atEnd = undefined;
+    await only(begun()).answer([]);
+    expect(atEnd).toBe(1);
+    expect(revisionOf(P)).toBeUndefined();
+  });
+
   it("overtakes the read of the one before", async () => {
     await start();
     await changed("p", "running");
@@ -263,8 +303,8 @@ describe("a history that is another one", () => {
     await changed("p", "running");
     await only(begun()).fail();
     await lost();
-    expect(rollouts.isDoubtful(P)).toBe(false);
     await only(begun()).answer([]);
+    expect(rollouts.isDoubtful(P)).toBe(false);
     await vi.advanceTimersByTimeAsync(500);
     expect(begun()).toEqual([]);
   });

@@ -42,10 +42,8 @@ export class KnownRollouts {
   #known: Map<string, readonly ProjectRollout[]>;
   /** What callers wait for. */
   readonly #waits = new Map<string, Promise<unknown>>();
-  /** The newest read of each: what an older one leads to is of no use. */
+  /** The newest read of each, until it has led to something: what an older one leads to is of no use. */
   readonly #reads = new Map<string, symbol>();
-  /** What could not be read. */
-  readonly #doubtful = new Set<string>();
   /** Prompts of which a change was heard while all are read. */
   readonly #heard = new Set<string>();
 
@@ -57,7 +55,6 @@ export class KnownRollouts {
       lost: () => {
         this.#waits.clear();
         this.#reads.clear();
-        this.#doubtful.clear();
         this.#heard.clear();
         this.#begin(undefined);
       },
@@ -77,10 +74,10 @@ export class KnownRollouts {
     return this.#waits.get(promptText(prompt)) ?? this.#waits.get(ALL);
   }
 
-  /** Whether a change of a prompt's rollouts was heard of that could not be read. */
+  /** Whether a change of a prompt's rollouts was heard of that is not read. */
   isDoubtful(prompt: Prompt): boolean {
-    if (this.#doubtful.size === 0) return false;
-    return this.#doubtful.has(ALL) || this.#doubtful.has(promptText(prompt));
+    if (this.#reads.size === 0) return false;
+    return this.#reads.has(ALL) || this.#reads.has(promptText(prompt));
   }
 
   #changed({ project, name, rollouts = [] }: Change): void {
@@ -107,21 +104,21 @@ export class KnownRollouts {
   }
 
   async #read(text: string, prompt: Prompt | undefined): Promise<void> {
-    const { lookup, circuit, onFault } = this.#parts;
+    const { lookup, circuit, feed, onFault } = this.#parts;
     const read = Symbol(text);
     const isNewest = () => this.#reads.get(text) === read;
     this.#reads.set(text, read);
     try {
       const found = await circuit.run(() => lookup.ongoingRollouts(prompt));
+      // A label may have moved with a change that was read and not heard of: nobody is sent back by half of it.
+      await feed.catchUp();
       if (!isNewest()) return;
-      this.#doubtful.delete(text);
       this.#reads.delete(text);
       if (prompt === undefined) this.#keepAll(found);
       else this.#keepRead(text, found);
     } catch (cause) {
       onFault?.(cause);
       if (!isNewest()) return;
-      this.#doubtful.add(text);
       setTimeout(() => {
         if (isNewest()) void this.#read(text, prompt);
       }, RETRY_MS).unref();
