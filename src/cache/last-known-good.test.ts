@@ -10,7 +10,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Libsql from "libsql";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { CachedPrompt, PromptKey } from "../core/cache-ports.ts";
 import type { PromptBody } from "../core/prompt.ts";
 import { LastKnownFile } from "./last-known-good.ts";
@@ -211,3 +211,19 @@ function unprivileged(work: () => void): void {
     if (root) process.seteuid?.(uid);
   }
 }
+
+it("writes what waited while another process was writing", async () => {
+  file.put(KEY, prompt());
+  restart();
+  const other = new Libsql(path);
+  other.exec("begin immediate");
+  const second = { ...KEY, name: "second" };
+  file.put(second, prompt("two", "second"));
+  // It is tried after a second, in vain, and again.
+  await new Promise((resolve) => setTimeout(resolve, 1300));
+  expect(file.get(second)).toBeDefined();
+  other.exec("commit");
+  other.close();
+  await vi.waitFor(() => expect(rows("prompts")).toBe(2), 3000);
+  expect(faults).toEqual([]);
+});

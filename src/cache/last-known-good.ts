@@ -15,6 +15,9 @@ const MOST_KEYS = 10_000;
 /** How long what was answered waits to be written, in milliseconds. */
 const WRITE_MS = 1000;
 
+/** At the end, what waits is written as soon as no other process is writing, or not after so many milliseconds. */
+const LAST_WRITE_MS = 500;
+
 /** Written at once: nothing else runs meanwhile. */
 const MOST_AT_ONCE = 500;
 
@@ -108,8 +111,10 @@ export class LastKnownFile implements LastKnownGood {
 
   /** Writes what waits, and lets go of the file. What comes later is not kept. */
   close(): void {
-    clearTimeout(this.#timer);
+    if (this.#waiting.size > 0)
+      this.read((db) => db.exec(`pragma busy_timeout = ${LAST_WRITE_MS}`));
     while (this.#waiting.size > 0 && this.#flush());
+    clearTimeout(this.#timer);
     this.#closed = true;
     this.#db?.close();
     this.#db = undefined;
@@ -138,11 +143,22 @@ export class LastKnownFile implements LastKnownGood {
   read<Result>(work: (db: Libsql.Database) => Result): Result | undefined {
     if (this.#closed) return undefined;
     try {
-      this.#db ??= open(this.#path);
-      return work(this.#db);
+      return this.#use(work);
     } catch (cause) {
       this.#fault(cause);
       return undefined;
+    }
+  }
+
+  /** An open transaction ends with the connection. */
+  #use<Result>(work: (db: Libsql.Database) => Result): Result {
+    try {
+      this.#db ??= open(this.#path);
+      return work(this.#db);
+    } catch (cause) {
+      this.#db?.close();
+      this.#db = undefined;
+      throw cause;
     }
   }
 
@@ -153,18 +169,23 @@ export class LastKnownFile implements LastKnownGood {
     }, ms).unref();
   }
 
-  /** @returns whether it could be written; where not, all that waits is dropped */
+  /** @returns whether it could be written; where not, all that waits is dropped, unless another process is writing */
   #flush(): boolean {
     const batch = [...this.#waiting].slice(0, MOST_AT_ONCE);
-    const written = this.read((db) => {
-      db.exec("begin immediate");
-      for (const [, { write }] of batch) write(db);
-      prune(db);
-      db.exec("commit");
-      return true;
-    });
-    if (written === undefined) {
-      this.#waiting.clear();
+    try {
+      this.#use((db) => {
+        db.exec("begin immediate");
+        for (const [, { write }] of batch) write(db);
+        prune(db);
+        db.exec("commit");
+      });
+    } catch (cause) {
+      if (hasCode(cause, "SQLITE_BUSY")) {
+        this.#schedule(WRITE_MS);
+      } else {
+        this.#waiting.clear();
+        this.#fault(cause);
+      }
       return false;
     }
     this.#faulty = false;
@@ -172,11 +193,9 @@ export class LastKnownFile implements LastKnownGood {
     return true;
   }
 
-  /** An open transaction ends with the connection. */
   #fault(cause: unknown): void {
-    this.#db?.close();
-    this.#db = undefined;
-    if (isDamaged(cause)) removeFile(this.#path);
+    const isDamaged = hasCode(cause, "SQLITE_CORRUPT") || hasCode(cause, "SQLITE_NOTADB");
+    if (isDamaged) removeFile(this.#path);
     if (this.#faulty) return;
     this.#faulty = true;
     this.#onFault("what was last known good cannot be kept on disk or read from there", cause);
@@ -267,9 +286,9 @@ function open(path: string): Libsql.Database {
   }
 }
 
-function isDamaged(cause: unknown): boolean {
-  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
-  return /^SQLITE_(CORRUPT|NOTADB)/.test(code);
+/** Whether it is SQLite's, or a kind of it: SQLITE_CORRUPT_VTAB for SQLITE_CORRUPT. */
+function hasCode(cause: unknown, code: string): boolean {
+  return cause instanceof Error && "code" in cause && String(cause.code).startsWith(code);
 }
 
 function removeFile(path: string): void {

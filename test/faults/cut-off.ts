@@ -1,5 +1,8 @@
 /** A replica that is cut off from all that it shares with another one, which goes on changing it. */
 
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { tcpProxy } from "../support/faulty-proxy.ts";
 import { type Counted, Load, type Question } from "../support/load.ts";
@@ -30,8 +33,11 @@ export async function cutOff(
   const [redis, database] = proxies;
   const env = { PROMPTD_LOG_LEVEL: "info" };
   const started: Started[] = [];
+  const folders: string[] = [];
   const begin = async (more: Record<string, string>) => {
-    const replica = await start({ ...env, ...more });
+    const dataDir = mkdtempSync(join(tmpdir(), "promptd-cut-off-"));
+    folders.push(dataDir);
+    const replica = await start({ ...env, PROMPTD_DATA_DIR: dataDir, ...more });
     started.push(replica);
     return replica.prompts;
   };
@@ -71,5 +77,6 @@ export async function cutOff(
     await load?.stop();
     await Promise.all(started.map(({ stop }) => stop()));
     for (const proxy of proxies) proxy.close();
+    for (const folder of folders) rmSync(folder, { recursive: true, force: true });
   }
 }
