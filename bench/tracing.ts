@@ -14,11 +14,11 @@ const CALLS_PER_SECOND = 5000;
 /** One alone would take a core for itself, and wait for it. */
 const CALLERS = 3;
 
-const ROUNDS = 4;
-const ROUND_SECONDS = 5;
+const ROUNDS = 6;
+const ROUND_SECONDS = 8;
 
 /** Left out: code that runs for the first time is slow. */
-const WARM_UP_SECONDS = 5;
+const WARM_UP_SECONDS = 6;
 
 const NAME = "support/triage";
 const TEMPLATE = {
