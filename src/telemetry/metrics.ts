@@ -125,6 +125,8 @@ export function createMetrics(): Metrics {
     labelNames: ["to", "reason"],
     registers: [registry],
   });
+  // While a collector is down each call counts one.
+  const dropped = new Map<string, Counter.Internal>();
   const durations = new Histogram({
     name: "promptd_call_duration_seconds",
     help: "Time from a call's decoded request to its answer, by RPC, transport and project.",
@@ -187,7 +189,10 @@ export function createMetrics(): Metrics {
       exportedSpans.inc({ to }, spans);
     },
     dropped(to, reason, spans) {
-      droppedSpans.inc({ to, reason }, spans);
+      const key = `${to} ${reason}`;
+      const counter = dropped.get(key) ?? droppedSpans.labels({ to, reason });
+      dropped.set(key, counter);
+      counter.inc(spans);
     },
     follow(feed) {
       new Gauge({

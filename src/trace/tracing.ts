@@ -31,10 +31,11 @@ export class Tracing implements AnswerListener, GenerationSink {
     // A trace is kept or dropped as a whole, so who began it decides.
     const kept = parent === undefined ? Math.random() < this.#sampling : isSampled(parent);
     if (!kept) return;
-    const endedAt = performance.timeOrigin + performance.now();
-    const { userId = "" } = question;
-    const times = { startedAt, endedAt };
-    this.#push(caller, parent, { ...times, userId, what: resolutionItem(answered) });
+    this.#push(caller, parent, () => {
+      const endedAt = performance.timeOrigin + performance.now();
+      const { userId = "" } = question;
+      return { startedAt, endedAt, userId, what: resolutionItem(answered) };
+    });
   }
 
   record(
@@ -49,8 +50,8 @@ export class Tracing implements AnswerListener, GenerationSink {
       const parent = own ?? ofCall;
       // Whoever reports one that is in no trace wants it kept.
       if (parent !== undefined && !isSampled(parent)) continue;
-      const what = generationItem(generation);
-      if (this.#push(caller, parent, { startedAt, endedAt, userId, what })) recorded++;
+      const span = () => ({ startedAt, endedAt, userId, what: generationItem(generation) });
+      if (this.#push(caller, parent, span)) recorded++;
     }
     return { recorded, dropped: generations.length - recorded };
   }
@@ -64,9 +65,25 @@ export class Tracing implements AnswerListener, GenerationSink {
   #push(
     { project }: Caller,
     parent: SpanContext | undefined,
-    span: Pick<Item, "startedAt" | "endedAt" | "userId" | "what">,
+    makeSpan: () => Pick<Item, "startedAt" | "endedAt" | "userId" | "what">,
   ): boolean {
-    const item: Item = {
+    let item: Item | undefined;
+    const makeItem = (): Item => {
+      item ??= this.#item(project, parent, makeSpan());
+      return item;
+    };
+    let taken = false;
+    for (const outlet of this.#outlets) taken = outlet.push(makeItem) || taken;
+    return taken;
+  }
+
+  /** The same for each outlet. */
+  #item(
+    project: string,
+    parent: SpanContext | undefined,
+    span: Pick<Item, "startedAt" | "endedAt" | "userId" | "what">,
+  ): Item {
+    return {
       ...span,
       traceId: parent?.traceId ?? this.#ids.generateTraceId(),
       spanId: this.#ids.generateSpanId(),
@@ -74,9 +91,6 @@ export class Tracing implements AnswerListener, GenerationSink {
       project,
       bytes: bytesOf(span.what, span.userId),
     };
-    let taken = false;
-    for (const outlet of this.#outlets) taken = outlet.push(item) || taken;
-    return taken;
   }
 }
 
