@@ -31,7 +31,7 @@ type ByRollout = WeakMap<StandingRollout, Map<string, Choice>>;
 /** Makes choices, and finds those again that were made before. They are kept no longer than their answers. */
 export class Choices {
   readonly #plain = new WeakMap<Answer, Choice>();
-  /** In the end by why an arm was given, and which. */
+  /** In the end by why an arm was given, which, and whether it is its answer. */
   readonly #split = new WeakMap<Answer, ByRollout>();
 
   /** Without a rollout: an answer is asked for in one way. */
@@ -58,7 +58,7 @@ export class Choices {
     this.#split.set(answer, ofAnswer);
     const choices: Map<string, Choice> = ofAnswer.get(rollout) ?? new Map();
     ofAnswer.set(rollout, choices);
-    const given = `${reason} ${arm}`;
+    const given = `${reason} ${arm} ${resolved}`;
     const known = choices.get(given);
     if (known !== undefined) return known;
     const asked = { label: rollout.label };

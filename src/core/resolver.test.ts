@@ -166,6 +166,33 @@ describe("where a label has a rollout", () => {
     expect(armUnresolved).toHaveBeenCalledTimes(1);
   });
 
+  it.each([
+    ["unavailable", true],
+    ["not_found", false],
+  ] as const)("is stale for an arm that is %s: %s", async (code, stale) => {
+    const { resolver } = asking({ production: standing() }, { v9: new PromptdError(code, "") });
+    const question = { name: "n", selector: { label: "production" }, userId: "lost" };
+    expect(await resolver.resolve(CALLER, question)).toMatchObject({ stale });
+  });
+
+  it("says no longer that an arm cannot be answered with, once it can", async () => {
+    const own = { name: "own", target: { label: "production" }, weight: 0 };
+    const overrides = new Map([["tester", "own"]]);
+    const rollout = standing({ arms: [own], overrides });
+    const production = found("n", "three", 3);
+    // Memory, and then the source.
+    let failures = 2;
+    const resolver = new Resolver({
+      tiers: tiersOf(() => (failures-- > 0 ? missing : production)),
+      rollouts: { ...NO_ROLLOUTS, of: () => rollout },
+      memory: { weigh() {} },
+    });
+    const question = { name: "n", selector: { label: "production" }, userId: "tester" };
+    const ask = async () => (await resolver.resolve(CALLER, question)).choice.rollout;
+    expect(await ask()).toMatchObject({ arm: "control", unresolvedArm: "own" });
+    expect(await ask()).toEqual({ arm: "own", revision: 7 });
+  });
+
   it("fails as control does, where neither can be answered with", async () => {
     const lproduction = new PromptdError("unavailable", "down");
     const { ask } = asking({ production: standing() }, { lproduction });

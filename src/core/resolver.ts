@@ -109,7 +109,7 @@ export class Resolver {
     if (unresolved) this.#observer.armUnresolved(rollout, arm, ofArm);
     const drawn = ofArm === undefined || unresolved ? await this.#draw(caller, key, raw) : ofArm;
     const choice = this.#choices.split(drawn.answer, rollout, { arm, reason }, !unresolved);
-    return this.#resolved(choice, bucket, drawn, key);
+    return this.#resolved(choice, bucket, drawn, key, unresolved && isUnreachable(ofArm));
   }
 
   /** An error that control answers instead of, as a value. */
@@ -179,14 +179,16 @@ export class Resolver {
     return answers;
   }
 
+  /** @param isStandIn nobody can say whether something else would be the answer */
   #resolved(
     choice: Choice,
     bucket: number | undefined,
     { found }: Drawn,
     key: PromptKey,
+    isStandIn = false,
   ): Resolved {
     let tier: Tier = "memory";
-    let stale = "label" in key.selector && this.#rollouts.isDoubtful(key);
+    let stale = isStandIn || ("label" in key.selector && this.#rollouts.isDoubtful(key));
     let readAt = Number.POSITIVE_INFINITY;
     for (const each of found) {
       if (each.tier !== "memory") tier = each.tier;
