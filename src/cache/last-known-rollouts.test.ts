@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Libsql from "libsql";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import type { ProjectRollout } from "../core/ports.ts";
+import type { ProjectRollout } from "../core/rollout/ports.ts";
 import { LastKnownFile } from "./last-known-good.ts";
 import { LastKnownRolloutsInFile } from "./last-known-rollouts.ts";
 

@@ -1,6 +1,6 @@
 import { deserialize, serialize } from "node:v8";
 import type { LastKnownRollouts } from "../core/cache-ports.ts";
-import type { ProjectRollout } from "../core/ports.ts";
+import type { ProjectRollout } from "../core/rollout/ports.ts";
 import type { LastKnownFile } from "./last-known-good.ts";
 
 /** All in one row, which is written behind. */

@@ -10,7 +10,7 @@ import { allowsPrompt } from "../core/keys.ts";
 import type { Caller, ChangeFilter, ChangeLog } from "../core/ports.ts";
 import { CHANGE_KINDS, type Change, PROMPT_CHANGE_KINDS } from "../core/prompt.ts";
 import { Validator } from "../core/validate.ts";
-import { toChange, WIRE_KINDS } from "./convert.ts";
+import { toChange, WIRE_KINDS } from "./convert-changes.ts";
 import { fromPageToken, readablePage } from "./pages.ts";
 import { requirePrompt } from "./permissions.ts";
 import type { Implementation } from "./served.ts";

@@ -12,9 +12,10 @@ import {
   SetRolloutResponseSchema,
 } from "../../gen/promptd/v1/rollout_service_pb.ts";
 import { PromptdError } from "../core/errors.ts";
-import type { Caller, RolloutKey, RolloutStore } from "../core/ports.ts";
+import type { Caller } from "../core/ports.ts";
 import { DEFAULT_LABEL } from "../core/prompt.ts";
 import type { RolloutIntent } from "../core/rollout/intent.ts";
+import type { RolloutKey, RolloutStore } from "../core/rollout/ports.ts";
 import type { PreviewedAssignment, Rollouts } from "../core/rollout/rollouts.ts";
 import { LIMITS, Validator } from "../core/validate.ts";
 import { fromRevision, WIRE_REASONS } from "./convert.ts";

@@ -1,6 +1,7 @@
 import { PromptdError } from "../core/errors.ts";
-import type { Caller, Page, ProjectRollout, RolloutKey, RolloutStore } from "../core/ports.ts";
+import type { Caller, Page } from "../core/ports.ts";
 import { requireRolloutRevision, rolloutNotFound } from "../core/rollout/intent.ts";
+import type { ProjectRollout, RolloutKey, RolloutStore } from "../core/rollout/ports.ts";
 import {
   hasEnded,
   type Rollout,

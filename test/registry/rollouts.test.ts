@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { KeyScope } from "../../src/core/keys.ts";
-import type { Caller, RolloutKey } from "../../src/core/ports.ts";
+import type { Caller } from "../../src/core/ports.ts";
 import { define } from "../../src/core/rollout/definition.ts";
+import type { RolloutKey } from "../../src/core/rollout/ports.ts";
 import type { Rollout, StandingRollout } from "../../src/core/rollout/rollout.ts";
 import { rolloutToJson } from "../../src/core/rollout/stored.ts";
 import { verifyChanges } from "../../src/store/change-chain.ts";

@@ -1,8 +1,8 @@
 /** What somebody wants of a rollout, and what becomes of the one that is there. */
 
 import { PromptdError } from "../errors.ts";
-import type { RolloutKey } from "../ports.ts";
 import { define, type RolloutDefinition } from "./definition.ts";
+import type { RolloutKey } from "./ports.ts";
 import { type Arm, hasEnded, type Rollout, type RolloutState } from "./rollout.ts";
 
 /** A change that is wanted; what is absent stays as it is. */

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ChangeFeed, ChangeListener, PromptKey } from "../cache-ports.ts";
-import type { ProjectRollout } from "../ports.ts";
 import type { Change } from "../prompt.ts";
 import { define } from "./definition.ts";
 import { KnownRollouts } from "./known-rollouts.ts";
+import type { ProjectRollout } from "./ports.ts";
 import type { RolloutState, StandingRollout } from "./rollout.ts";
 
 const P = { project: "default", name: "p" };

@@ -1,8 +1,8 @@
 import type { ChangeFeed, Circuit, LastKnownRollouts, PromptKey } from "../cache-ports.ts";
-import type { ProjectRollout, RolloutLookup } from "../ports.ts";
 import type { Change } from "../prompt.ts";
 import { promptText } from "../prompt-key.ts";
 import { within } from "../within.ts";
+import type { ProjectRollout, RolloutLookup } from "./ports.ts";
 import { hasEnded, type StandingRollout } from "./rollout.ts";
 
 /** Callers wait so long for a rollout that has changed, and are then answered by the one before. */

@@ -1,9 +1,10 @@
 /** What release owners do with rollouts, wherever the prompts live. */
 
 import { PromptdError, type Violation } from "../errors.ts";
-import type { Caller, PromptSource, RolloutKey, RolloutStore } from "../ports.ts";
+import type { Caller, PromptSource } from "../ports.ts";
 import type { LabelMove, Selector } from "../prompt.ts";
 import { intended, type RolloutIntent, requireRolloutRevision, rolloutNotFound } from "./intent.ts";
+import type { RolloutKey, RolloutStore } from "./ports.ts";
 import {
   type Assignment,
   hasEnded,
