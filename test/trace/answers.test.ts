@@ -3,6 +3,7 @@ import { createClient } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { bucketOf } from "../../src/core/rollout/bucket.ts";
 import { startService, type TestService } from "../support/service.ts";
 import { type Collector, startCollector, taken } from "./collector.ts";
 
@@ -47,6 +48,70 @@ function promptsOver(transport: "gRPC" | "Connect") {
         }),
   );
 }
+
+it("tells of a rollout's split and overrides as of a feature flag's", async () => {
+  const name = "support/split";
+  for (const value of ["one", "two"]) {
+    await service.prompts.createVersion({
+      name,
+      template: { case: "text", value },
+      labels: value === "one" ? ["production"] : [],
+    });
+  }
+  const target = { case: "version", value: 2 } as const;
+  const { rollout } = await service.rollouts.setRollout({
+    name,
+    definition: {
+      arms: [{ name: "canary", target, weight: 10_000 }],
+      overrides: [{ userId: "tester", arm: "control" }],
+    },
+  });
+  const revision = String(rollout?.revision);
+  for (const userId of ["José", "tester", ""]) {
+    await service.prompts.getPrompt({ name, userId }, { headers: { traceparent: SAMPLED } });
+  }
+  const [split, override, nobody] = await collector.received(3);
+  const flag = {
+    "feature_flag.key": `${name}@production`,
+    "feature_flag.provider.name": "promptd",
+    "feature_flag.set.id": "default",
+    "feature_flag.version": revision,
+  };
+  expect(split).toMatchObject({
+    parentSpanId: PARENT,
+    attributes: {
+      "gen_ai.prompt.version": "2",
+      "promptd.reason": "split",
+      "promptd.arm": "canary",
+      "promptd.bucket": bucketOf(name, "José"),
+      "promptd.rollout.revision": revision,
+    },
+    events: [
+      {
+        name: "feature_flag.evaluation",
+        attributes: {
+          ...flag,
+          "feature_flag.result.variant": "canary",
+          "feature_flag.result.reason": "split",
+          "feature_flag.context.id": hash("José"),
+        },
+      },
+    ],
+  });
+  expect(override).toMatchObject({
+    attributes: { "gen_ai.prompt.version": "1", "promptd.reason": "override" },
+    events: [
+      {
+        attributes: {
+          ...flag,
+          "feature_flag.result.variant": "control",
+          "feature_flag.result.reason": "targeting_match",
+        },
+      },
+    ],
+  });
+  expect(nobody).toMatchObject({ attributes: { "promptd.arm": "control" }, events: [] });
+});
 
 describe.each(["gRPC", "Connect"] as const)("an answer over %s", (transport) => {
   it("is a span in its caller's trace", async () => {
