@@ -1,4 +1,4 @@
-/** Calls GetPrompt at a rate, in a process of its own: told for how many seconds, it answers with what came of the calls. */
+/** Calls GetPrompt at a rate, in a process of its own: told for how long, it answers with what came of the calls. */
 
 import { setTimeout } from "node:timers/promises";
 import { create, toBinary } from "@bufbuild/protobuf";
@@ -12,7 +12,13 @@ export interface Called {
   seconds: number;
 }
 
-const [, , address = "", name = "", callsPerSecond = ""] = process.argv;
+/** What it is told. */
+export interface Load {
+  seconds: number;
+  callsPerSecond: number;
+}
+
+const [, , address = "", name = ""] = process.argv;
 
 /** Each call is in a trace of its caller's that is sampled. */
 const TRACED = new Metadata();
@@ -25,18 +31,18 @@ const users = Array.from({ length: 1000 }, (_, user) => {
 });
 const same = (bytes: Buffer) => bytes;
 
-process.on("message", async (seconds: number) => {
-  process.send?.(await call(seconds));
+process.on("message", async (load: Load) => {
+  process.send?.(await call(load));
 });
 
 /** Whether or not the calls before were answered. */
-async function call(seconds: number): Promise<Called> {
+async function call({ seconds, callsPerSecond }: Load): Promise<Called> {
   const milliseconds: number[] = [];
   let failures = 0;
-  const most = seconds * Number(callsPerSecond);
+  const most = Math.floor(seconds * callsPerSecond);
   const began = performance.now();
   for (let called = 0; called < most; ) {
-    const due = ((performance.now() - began) / 1000) * Number(callsPerSecond);
+    const due = ((performance.now() - began) / 1000) * callsPerSecond;
     for (; called < Math.min(most, due); called++) {
       const asked = performance.now();
       client.makeUnaryRequest<Buffer, Buffer>(

@@ -6,16 +6,17 @@
 
 import { type ChildProcess, fork, spawn } from "node:child_process";
 import { once } from "node:events";
-import type { Called } from "./caller.ts";
+import type { Called, Load } from "./caller.ts";
 import { type Replica, startReplica } from "./replicas.ts";
 import { report } from "./report.ts";
 
-const CALLS_PER_SECOND = 5000;
+/** The second one leaves every process time to spare. */
+const RATES = [5000, 2000];
 /** One alone would take a core for itself, and wait for it. */
 const CALLERS = 3;
 
-const ROUNDS = 6;
-const ROUND_SECONDS = 8;
+const ROUNDS = 5;
+const ROUND_SECONDS = 5;
 
 /** Left out: code that runs for the first time is slow. */
 const WARM_UP_SECONDS = 6;
@@ -42,7 +43,8 @@ interface Case {
   replica: Replica;
   callers: ChildProcess[];
   collector: ChildProcess | undefined;
-  rounds: Round[];
+  /** By rate. */
+  rounds: Map<number, Round[]>;
 }
 
 const cases: Case[] = [];
@@ -52,16 +54,25 @@ try {
   cases.push(await begin("collector down", "down"));
   cases.push(await begin("collector hangs", "hanging"));
   cases.push(await begin("collector answers after 5 s", "slow"));
-  for (const each of cases) await load(each, WARM_UP_SECONDS);
-  for (let round = 0; round < ROUNDS; round++) {
-    for (const each of cases) each.rounds.push(await load(each, ROUND_SECONDS));
+  for (const each of cases) await load(each, WARM_UP_SECONDS, Math.max(...RATES));
+  for (const rate of RATES) {
+    for (let round = 0; round < ROUNDS; round++) {
+      for (const each of cases) {
+        const rounds = each.rounds.get(rate) ?? [];
+        each.rounds.set(rate, [...rounds, await load(each, ROUND_SECONDS, rate)]);
+      }
+    }
   }
   report(
     "bench:tracing",
     [
-      "| | calls | failures | calls/s, least of the rounds | p50, ms | p99, ms | p99 of the rounds | CPU a call, µs | memory after the first round and the last, MB | spans sent | dropped |",
-      "|---|---|---|---|---|---|---|---|---|---|---|",
-      ...(await Promise.all(cases.map(row))),
+      "| calls/s asked for | | failures | calls/s, least of the rounds | p50, ms | p99, ms | p99 of the rounds | CPU a call, µs | memory after the first round and the last, MB |",
+      "|---|---|---|---|---|---|---|---|---|",
+      ...RATES.flatMap((rate) => cases.map((each) => row(each, rate))),
+      "",
+      "| | spans sent | dropped |",
+      "|---|---|---|",
+      ...(await Promise.all(cases.map(spanRow))),
     ].join("\n"),
   );
 } finally {
@@ -75,7 +86,7 @@ async function begin(what: string, state?: "well" | "down" | "hanging" | "slow")
   const { url, collector } = await startCollector(state);
   const replica = await startReplica(url === undefined ? {} : { OTEL_EXPORTER_OTLP_ENDPOINT: url });
   await replica.prompts.createVersion({ name: NAME, template: TEMPLATE, labels: ["production"] });
-  const args = [replica.grpcAddress, NAME, String(CALLS_PER_SECOND / CALLERS)];
+  const args = [replica.grpcAddress, NAME];
   const callers = Array.from({ length: CALLERS }, () =>
     fork("bench/caller.ts", args, {
       execArgv: ["--import", "tsx"],
@@ -83,7 +94,7 @@ async function begin(what: string, state?: "well" | "down" | "hanging" | "slow")
       serialization: "advanced",
     }),
   );
-  return { what, replica, callers, collector, rounds: [] };
+  return { what, replica, callers, collector, rounds: new Map() };
 }
 
 async function startCollector(state: string | undefined) {
@@ -95,13 +106,13 @@ async function startCollector(state: string | undefined) {
   return { url: `http://127.0.0.1:${String(port).trim()}`, collector };
 }
 
-async function load({ replica, callers }: Case, seconds: number): Promise<Round> {
+async function load({ replica, callers }: Case, seconds: number, rate: number): Promise<Round> {
   const cpuSeconds = () => replica.metric("process_cpu_seconds_total");
   const before = await cpuSeconds();
   const called = await Promise.all(
     callers.map(async (caller) => {
       const done = once(caller, "message");
-      caller.send(seconds);
+      caller.send({ seconds, callsPerSecond: rate / CALLERS } satisfies Load);
       const [what] = await done;
       return what as Called;
     }),
@@ -117,23 +128,28 @@ async function load({ replica, callers }: Case, seconds: number): Promise<Round>
   };
 }
 
-async function row({ what, replica, rounds }: Case): Promise<string> {
+function row({ what, rounds: byRate }: Case, rate: number): string {
+  const rounds = byRate.get(rate) ?? [];
   const all = rounds.flatMap(({ milliseconds }) => milliseconds);
   const p99s = rounds.map(({ milliseconds }) => quantile(milliseconds, 0.99));
-  const failures = rounds.reduce((sum, round) => sum + round.failures, 0);
-  const spans = ["promptd_spans_exported_total", "promptd_spans_dropped_total"];
   const cells = [
-    all.length + failures,
-    failures,
+    rate,
+    what,
+    rounds.reduce((sum, round) => sum + round.failures, 0),
     Math.min(...rounds.map(({ callsPerSecond }) => callsPerSecond)).toFixed(0),
     median(all).toFixed(2),
     quantile(all, 0.99).toFixed(1),
     `${Math.min(...p99s).toFixed(1)} to ${Math.max(...p99s).toFixed(1)}`,
     median(rounds.map(({ cpuPerCall }) => cpuPerCall)).toFixed(0),
     `${rounds.at(0)?.memory.toFixed(0)}, ${rounds.at(-1)?.memory.toFixed(0)}`,
-    ...(await Promise.all(spans.map((name) => replica.metric(name)))),
   ];
-  return `| ${what} | ${cells.join(" | ")} |`;
+  return `| ${cells.join(" | ")} |`;
+}
+
+async function spanRow({ what, replica }: Case): Promise<string> {
+  const spans = ["promptd_spans_exported_total", "promptd_spans_dropped_total"];
+  const counts = await Promise.all(spans.map((name) => replica.metric(name)));
+  return `| ${[what, ...counts].join(" | ")} |`;
 }
 
 function median(values: readonly number[]): number {
