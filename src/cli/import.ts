@@ -1,10 +1,10 @@
+import { type Service, withService } from "../client/service.ts";
 import { PromptdError } from "../core/errors.ts";
 import type { ImportReport, ImportTarget } from "../files/import.ts";
 import { importFolder } from "../files/import.ts";
 import { toBodyFields } from "../rpc/convert.ts";
 import { connectionOf, type ServiceOptions } from "./options.ts";
 import { jsonDocument, table } from "./output.ts";
-import { type Service, withService } from "./service.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface ImportOptions extends ServiceOptions {

@@ -4,10 +4,10 @@ import {
   type WatchPromptsResponse,
   WatchPromptsResponseSchema,
 } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { type Service, withService } from "../client/service.ts";
 import { type ErrorCode, PromptdError } from "../core/errors.ts";
 import { connectionOf, type SelectorOptions, type ServiceOptions, selectorOf } from "./options.ts";
 import { messageLine, oneLine } from "./output.ts";
-import { type Service, withService } from "./service.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface WatchOptions extends ServiceOptions, SelectorOptions {}

@@ -17,7 +17,7 @@ import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import { RolloutService } from "../../gen/promptd/v1/rollout_service_pb.ts";
 import "../rpc/text-encoding.ts";
 import { type ErrorCode, PromptdError } from "../core/errors.ts";
-import { type ClientTlsFiles, readClientTls, tlsFault } from "./client-tls.ts";
+import { type ClientTlsFiles, readClientTls, tlsFault } from "./tls.ts";
 
 /** Where the service is, and how long a call may take. */
 export interface Connection {
