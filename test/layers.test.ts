@@ -37,6 +37,11 @@ const FORBIDDEN: [place: string, imported: string][] = [
   ["src/http", "../rpc/connect.ts"],
   ["src/http", "../tls/certificates.ts"],
   ["src/cli", "../core/resolver.ts"],
+  ["src/client", "../store/registry.ts"],
+  ["src/client", "../runtime.ts"],
+  ["src/client", "../cli/options.ts"],
+  ["src/core", "../client/service.ts"],
+  ["src/files", "../client/service.ts"],
 ];
 
 const ALLOWED: [place: string, imported: string][] = [
@@ -48,6 +53,8 @@ const ALLOWED: [place: string, imported: string][] = [
   ["src/sources/langfuse", "langfuse"],
   ["src/rpc", "../../gen/promptd/v1/prompt_pb.ts"],
   ["src/cli", "../runtime.ts"],
+  ["src/client", "../rpc/convert.ts"],
+  ["src/client", "../../gen/promptd/v1/prompt_pb.ts"],
 ];
 
 let project: string;

@@ -76,7 +76,7 @@ export function fromSelector(selector: SelectorField): Selector {
 export function fromBodyFields(
   fields: Pick<CreateVersionRequest | Prompt, "template" | "format" | "config">,
 ): PromptBody {
-  const format = fromFormat(fields.format);
+  const format = fromTemplateFormat(fields.format);
   const config = fields.config === undefined ? {} : fromValue(fields.config, "config");
   switch (fields.template.case) {
     case "text":
@@ -99,7 +99,7 @@ function fromChatTemplate(template: ChatTemplate): ChatItem[] {
   });
 }
 
-function fromFormat(format: TemplateFormatMessage): TemplateFormat {
+export function fromTemplateFormat(format: TemplateFormatMessage): TemplateFormat {
   switch (format) {
     case TemplateFormatMessage.UNSPECIFIED:
     case TemplateFormatMessage.MUSTACHE:
