@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type OpenService, openService } from "../../src/client/service.ts";
 import { ServiceSource } from "../../src/client/source.ts";
+import { promptChanges } from "../../src/client/watching.ts";
 import type { NewVersion } from "../../src/core/ports.ts";
 import type { PromptBody } from "../../src/core/prompt.ts";
 import { startWithKeys } from "../langfuse/service.ts";
@@ -165,5 +166,34 @@ describe("a running promptd as a source", () => {
       close();
       await limited.close();
     }
+  });
+});
+
+describe("changes of a running promptd", () => {
+  it("tick for what is there, and for what comes", async () => {
+    await source.createVersion(nobody, version("p", text("1")));
+    const stop = new AbortController();
+    const changes = promptChanges(opened.service, "latest", stop.signal);
+    await changes.next();
+    const changed = changes.next();
+    await source.createVersion(nobody, version("p", text("2")));
+    expect(await changed).toEqual({ done: false, value: undefined });
+    const come = changes.next();
+    await source.createVersion(nobody, version("q", text("1")));
+    expect((await come).done).toBe(false);
+    stop.abort();
+    expect((await changes.next()).done).toBe(true);
+  });
+
+  it("tick when the service is gone, so that this is noticed", async () => {
+    await source.createVersion(nobody, version("p", text("1")));
+    const stop = new AbortController();
+    const changes = promptChanges(opened.service, "latest", stop.signal);
+    await changes.next();
+    const broken = changes.next();
+    await service.runtime.close();
+    expect((await broken).done).toBe(false);
+    stop.abort();
+    expect((await changes.next()).done).toBe(true);
   });
 });
