@@ -26,6 +26,7 @@ import type {
   Selector,
   VersionInfo,
 } from "../core/prompt.ts";
+import { LIMITS } from "../core/validate.ts";
 import { fromBodyFields, fromTemplateFormat, toBodyFields } from "../rpc/convert.ts";
 import { fromPageToken, toPageToken } from "../rpc/pages.ts";
 import type { Service } from "./service.ts";
@@ -72,7 +73,7 @@ export class ServiceSource
     filter: { label?: string; tag?: string; folder?: string },
     { size, after }: { size: number; after?: string },
   ): Promise<Page<PromptInfo, string>> {
-    const request = { ...filter, pageSize: size, pageToken: toPageToken(after) };
+    const request = { ...filter, pageSize: Math.min(size, LIMITS.pageSize), pageToken: toPageToken(after) };
     const response = await this.#service.prompts.listPrompts(request, callOptions(signal));
     const next = fromPageToken(response.nextPageToken, "string");
     const items = response.prompts.map(toPromptInfo);
@@ -85,7 +86,7 @@ export class ServiceSource
     filter: { label?: string },
     { size, before }: { size: number; before?: number },
   ) {
-    const request = { name, ...filter, pageSize: size, pageToken: toPageToken(before) };
+    const request = { name, ...filter, pageSize: Math.min(size, LIMITS.pageSize), pageToken: toPageToken(before) };
     const response = await this.#service.prompts.listVersions(request, callOptions(signal));
     const next = fromPageToken(response.nextPageToken, "number");
     return {
