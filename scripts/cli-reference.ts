@@ -19,6 +19,7 @@ export function cliReference(): string {
     out: () => {},
     outClosed: false,
     err: () => {},
+    progress: () => {},
     watched: false,
   });
   const commands = leaves(program);

@@ -22,11 +22,9 @@ export async function importPrompts(
   const report = await withService(connectionOf(options, terminal), (service) =>
     importFolder(dir, importInto(service), {
       ...(labels && { labels }),
-      ...(terminal.watched && {
-        onProgress: ({ done, total }) => terminal.err(`\r${done} of ${total}`),
-      }),
+      onProgress: ({ done, total }) => terminal.progress(`${done} of ${total}`),
     }),
-  ).finally(() => terminal.watched && terminal.err("\n"));
+  ).finally(() => terminal.progress(""));
   const refused = report.files.filter((file) => file.outcome === "refused");
   if (options.json) {
     const { files, ignored, untried } = report;

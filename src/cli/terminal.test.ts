@@ -3,11 +3,17 @@ import { expect, it } from "vitest";
 import { oneLine } from "./output.ts";
 import { type Colour, processTerminal } from "./terminal.ts";
 
+interface WrittenOptions {
+  colour?: Colour;
+  env?: Record<string, string>;
+  progress?: readonly string[];
+}
+
 /** What is written by a command whose output is a terminal, or is not. */
 function written(
   text: string,
   isTTY: boolean,
-  { colour, env = {} }: { colour?: Colour; env?: Record<string, string> } = {},
+  { colour, env = {}, progress = [] }: WrittenOptions = {},
 ): { out: string; err: string } {
   const texts = { out: "", err: "" };
   const stream = (name: "out" | "err") => {
@@ -21,6 +27,7 @@ function written(
   const terminal = processTerminal({ env, ...streams } as unknown as NodeJS.Process);
   terminal.out(text, colour);
   terminal.err(text);
+  for (const line of progress) terminal.progress(line);
   return texts;
 }
 
@@ -37,6 +44,13 @@ it("spells out what would steer a terminal", () => {
 
 it("leaves every character to a file or another program", () => {
   expect(written(STEERING, false)).toEqual({ out: STEERING, err: STEERING });
+});
+
+it("shows how far something has come in one line, and leaves none", () => {
+  const shown = (isTTY: boolean) =>
+    written("", isTTY, { progress: ["1 of 2", "2\r of 2", ""] }).err;
+  expect(shown(true)).toBe("\r\u001b[K1 of 2\r\u001b[K2\\u000d of 2\r\u001b[K");
+  expect(shown(false)).toBe("");
 });
 
 it("makes one line of what is not seen, or turns the order of what is", () => {

@@ -11,6 +11,11 @@ export interface Terminal {
   readonly outClosed: boolean;
   /** For diagnostics. */
   err(text: string): void;
+  /**
+   * For how far something has come, in place of what was shown before: a person sees it,
+   * until there is nothing more to show.
+   */
+  progress(text: string): void;
   /** Whether a person is watching the diagnostics. */
   watched: boolean;
 }
@@ -40,6 +45,10 @@ export function processTerminal(process: NodeJS.Process): Terminal {
       return outClosed;
     },
     err: writer(process.stderr),
+    progress(text) {
+      const { stderr } = process;
+      if (stderr.isTTY) stderr.write(`\r\u001b[K${spelledOut(text)}`);
+    },
     watched: process.stderr.isTTY === true,
   };
 }

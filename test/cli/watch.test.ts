@@ -56,6 +56,7 @@ function watching(line: string, env: Record<string, string> = {}) {
     err: (text) => {
       err += text;
     },
+    progress: () => {},
     watched: false,
   });
   return {
