@@ -1,0 +1,122 @@
+/** What is done about a prompt on the other side. */
+
+import { canonicalBody } from "../core/content-hash.ts";
+import { PromptdError } from "../core/errors.ts";
+import { requireValidVersion } from "../core/new-version.ts";
+import type { NewVersion } from "../core/ports.ts";
+import { LATEST_LABEL } from "../core/prompt.ts";
+import type { FileContent } from "../files/header.ts";
+import { type Content, contentKey } from "./contents.ts";
+import type { Prepared } from "./folder-steps.ts";
+import { contentOf, fileOf, type LocalFile } from "./local-side.ts";
+import { holdsMarkers } from "./merge.ts";
+import { noteBase, noteFile, noteTransfer } from "./notes.ts";
+import type { Bench } from "./parts.ts";
+import type { Surveyed } from "./survey.ts";
+
+/**
+ * The file becomes a version, which follows the newest that was seen: whoever creates one
+ * meanwhile makes a conflict of it.
+ *
+ * @throws invalid, and refused for a merge that is not decided
+ */
+export async function prepareSend(bench: Bench, found: Surveyed): Promise<Prepared> {
+  const { name, listed, record } = found;
+  const local = requireContent(found);
+  if (record?.merging && holdsMarkers(local.content.body)) {
+    const message = `${local.path} still has conflict markers: decide them first`;
+    throw new PromptdError("refused", message);
+  }
+  const version = versionOf(bench, name, local.content, listed?.latestVersion ?? 0);
+  requireValidVersion(version);
+  const commit = async () => {
+    await keepOverwritten(bench, found);
+    const sent = await send(bench, found, local, version);
+    const follows =
+      bench.label === LATEST_LABEL ||
+      version.labels.includes(bench.label) ||
+      sent === listed?.version;
+    const base = { key: local.key, tags: contentOf(local.content).tags, version: sent };
+    const before = record ?? noteFile(local.path, "new_here");
+    const noted = follows ? noteBase(before, local, base, "synced") : before;
+    bench.metadata.set(name, noteTransfer(noted, "push", bench.now()));
+    await bench.metadata.save();
+    return sent;
+  };
+  return { file: local.path, commit };
+}
+
+/** The prompt goes with all its versions; those that were never synced are kept. */
+export function prepareWithdraw(bench: Bench, found: Surveyed): Prepared {
+  const { name, listed, record } = found;
+  if (listed === undefined) throw new TypeError("a prompt that is not there is deleted");
+  const commit = async () => {
+    const unseen = await bench.remote.versions(name, record?.remote_version ?? 0);
+    const versions = new Set([...unseen.map(({ version }) => version), listed.version]);
+    for (const version of [...versions].sort()) {
+      if (version === undefined) continue;
+      const content = await bench.remote.load(name, version);
+      await keepRemote(bench, found, content, `version ${version}, deleted by a push`);
+    }
+    await bench.remote.delete(listed);
+    bench.metadata.set(name, undefined);
+    await bench.metadata.save();
+    return undefined;
+  };
+  return { ...(record && { file: record.file }), commit };
+}
+
+async function send(
+  { remote }: Bench,
+  { listed, compared }: Surveyed,
+  local: LocalFile & { content: FileContent },
+  version: NewVersion,
+): Promise<number> {
+  const { body, tags } = contentOf(local.content);
+  const otherTags =
+    listed?.version !== undefined && contentKey({ body, tags: listed.tags }) === compared.remote;
+  if (!otherTags) return (await remote.create(version)).version;
+  try {
+    await remote.setTags(listed, tags, version.commitMessage);
+    return listed.version ?? 0;
+  } catch (thrown) {
+    if (!(thrown instanceof PromptdError) || thrown.code !== "refused") throw thrown;
+    // Some places set tags with a version alone.
+    return (await remote.create({ ...version, evenIfSame: true })).version;
+  }
+}
+
+/** An edit of the other side that a push goes over is kept, though it stays a version there. */
+async function keepOverwritten(bench: Bench, found: Surveyed): Promise<void> {
+  const { compared, remote } = found;
+  if (remote === undefined || compared.remote === compared.base) return;
+  await keepRemote(bench, found, remote, `version ${remote.version}, overwritten by a push`);
+}
+
+async function keepRemote(
+  { backups, naming }: Bench,
+  { name, local }: Surveyed,
+  content: Content,
+  why: string,
+): Promise<void> {
+  const { path, bytes } = fileOf(name, content, local, naming);
+  await backups.keep({ name, side: "remote", file: path, why }, bytes);
+}
+
+function versionOf(
+  bench: Bench,
+  name: string,
+  content: FileContent,
+  expectedLatestVersion: number,
+): NewVersion {
+  const { body, labels = bench.labels, tags = [], commitMessage = "" } = content;
+  const putOn = labels.filter((label) => label !== LATEST_LABEL);
+  return { name, body, labels: putOn, tags, commitMessage, expectedLatestVersion };
+}
+
+function requireContent({ local }: Surveyed) {
+  if (local?.content === undefined || local.key === undefined) {
+    throw new TypeError("a file that is not there is sent");
+  }
+  return { ...local, content: local.content, key: local.key };
+}
