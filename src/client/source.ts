@@ -73,7 +73,11 @@ export class ServiceSource
     filter: { label?: string; tag?: string; folder?: string },
     { size, after }: { size: number; after?: string },
   ): Promise<Page<PromptInfo, string>> {
-    const request = { ...filter, pageSize: Math.min(size, LIMITS.pageSize), pageToken: toPageToken(after) };
+    const request = {
+      ...filter,
+      pageSize: Math.min(size, LIMITS.pageSize),
+      pageToken: toPageToken(after),
+    };
     const response = await this.#service.prompts.listPrompts(request, callOptions(signal));
     const next = fromPageToken(response.nextPageToken, "string");
     const items = response.prompts.map(toPromptInfo);
@@ -86,7 +90,12 @@ export class ServiceSource
     filter: { label?: string },
     { size, before }: { size: number; before?: number },
   ) {
-    const request = { name, ...filter, pageSize: Math.min(size, LIMITS.pageSize), pageToken: toPageToken(before) };
+    const request = {
+      name,
+      ...filter,
+      pageSize: Math.min(size, LIMITS.pageSize),
+      pageToken: toPageToken(before),
+    };
     const response = await this.#service.prompts.listVersions(request, callOptions(signal));
     const next = fromPageToken(response.nextPageToken, "number");
     return {

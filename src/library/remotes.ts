@@ -3,6 +3,7 @@
 import { baseUrlOf, type Connection, openService } from "../client/service.ts";
 import { ServiceSource } from "../client/source.ts";
 import { promptChanges } from "../client/watching.ts";
+import { PromptdError } from "../core/errors.ts";
 import { DEFAULT_PROJECT } from "../core/keys.ts";
 import { NO_JOURNAL } from "../core/no-journal.ts";
 import type { Caller } from "../core/ports.ts";
@@ -51,6 +52,11 @@ export async function openLangfuse(access: LangfuseAccess): Promise<OpenRemote> 
     identity: `langfuse ${withoutSecrets(access.baseUrl)}`,
     close: () => api.close(),
   };
+}
+
+/** The workspace of a LangSmith that the key belongs to. @throws refused */
+export async function openLangsmith(): Promise<OpenRemote> {
+  throw new PromptdError("refused", "LangSmith cannot be synced with yet");
 }
 
 /** Identities are committed. */
