@@ -19,6 +19,9 @@ const FORBIDDEN: [place: string, imported: string][] = [
   ["src/core/template/jinja.ts", "kysely"],
   ["src/files", "../store/registry.ts"],
   ["src/files", "../sync/folder.ts"],
+  ["src/sync", "../sources/langfuse/source.ts"],
+  ["src/sync", "../cli/program.ts"],
+  ["src/files", "../sync/sync.ts"],
   ["src/store", "../cache/memory.ts"],
   ["src/store", "../rpc/convert.ts"],
   ["src/cache", "../store/registry.ts"],
@@ -42,6 +45,9 @@ const FORBIDDEN: [place: string, imported: string][] = [
   ["src/client", "../runtime.ts"],
   ["src/client", "../cli/options.ts"],
   ["src/core", "../client/service.ts"],
+  ["src/sync", "../client/service.ts"],
+  ["src/library", "../store/registry.ts"],
+  ["src/library", "../settings.ts"],
   ["src/files", "../client/service.ts"],
 ];
 
@@ -51,11 +57,15 @@ const ALLOWED: [place: string, imported: string][] = [
   ["src/core/template/jinja.ts", "@huggingface/jinja"],
   ["src/files", "../core/sync/plan.ts"],
   ["src/store", "../core/ports.ts"],
+  ["src/sync", "../core/sync/plan.ts"],
+  ["src/sync", "../files/naming.ts"],
   ["src/sources/langfuse", "../../core/ports.ts"],
   ["src/sources/langfuse", "langfuse"],
   ["src/rpc", "../../gen/promptd/v1/prompt_pb.ts"],
   ["src/cli", "../runtime.ts"],
   ["src/client", "../rpc/convert.ts"],
+  ["src/library", "../sources/langfuse/source.ts"],
+  ["src/library", "../sync/sync.ts"],
   ["src/client", "../../gen/promptd/v1/prompt_pb.ts"],
 ];
 

@@ -1,7 +1,8 @@
 import { PromptdError } from "../core/errors.ts";
 import type { Preference } from "../core/sync/plan.ts";
 import type { Outcome, RunItem, RunReport } from "../sync/report.ts";
-import type { RunOptions, Strategy, Sync } from "../sync/sync.ts";
+import type { Strategy } from "../sync/resolve.ts";
+import type { RunOptions, Sync } from "../sync/sync.ts";
 import { jsonDocument, table } from "./output.ts";
 import {
   commaSeparated,
@@ -107,6 +108,7 @@ const DONE: Record<Exclude<Outcome, "write">, [would: string, did: string]> = {
   remove: ["remove", "removed"],
   send: ["push", "pushed"],
   withdraw: ["withdraw", "withdrawn"],
+  merge: ["merge", "merged"],
   agree: ["note", "noted"],
   rebase: ["keep as an edit", "kept as an edit"],
   forget: ["forget", "forgotten"],

@@ -81,6 +81,25 @@ export interface SourceJournal {
   begin(caller: Caller, asked: SourceAsked): Promise<SourceEdit>;
 }
 
+/** For who changes a source without a database of promptd's: no revisions, no policies, no history. */
+export const NO_JOURNAL: SourceJournal = {
+  async revisions() {
+    return new Map();
+  },
+  async begin() {
+    return {
+      revision: 0,
+      signal: new AbortController().signal,
+      async heedPolicies() {
+        return [];
+      },
+      async finish() {
+        return { revision: 0, abortedRollouts: [] };
+      },
+    };
+  },
+};
+
 /** How far a source was followed, and by whom. */
 export interface SourceFollowing {
   /** Whether this process follows the source until it is silent for `forMs`: one does at a time. @throws unavailable */

@@ -5,7 +5,7 @@ import type { SyncState } from "../core/sync/state.ts";
 import type { Content } from "./contents.ts";
 import { contentKey } from "./contents.ts";
 import { fileOf, type LocalFile } from "./local-side.ts";
-import { agreedWithRemote, noteBase, noteTransfer } from "./notes.ts";
+import { agreedWithRemote, noteBase, noteFile, noteTransfer } from "./notes.ts";
 import type { Bench } from "./parts.ts";
 import type { Surveyed } from "./survey.ts";
 
@@ -49,13 +49,17 @@ export function prepareRemove(bench: Bench, { name, local }: Surveyed): Prepared
   return { file: local.path, commit };
 }
 
-/** What the other side holds becomes the base; the file stays. */
+/** What the other side holds becomes the base, if it holds something; the file stays. */
 export function prepareBase(bench: Bench, found: Surveyed, status: SyncState): Prepared {
-  const { name, local, record } = found;
+  const { name, local, record, compared } = found;
   const file = local ?? { path: fileOfRecord(found), bytes: Buffer.alloc(0) };
   const commit = async () => {
-    const noted = noteBase(record, file, agreedWithRemote(found), status);
-    const kept = status === "synced" || record?.edited === undefined ? {} : { edited: true as const };
+    const noted =
+      compared.remote === undefined
+        ? noteFile(file.path, "new_here")
+        : noteBase(record, file, agreedWithRemote(found), status);
+    const kept =
+      status === "synced" || record?.edited === undefined ? {} : { edited: true as const };
     bench.metadata.set(name, { ...noted, ...kept });
     await bench.metadata.save();
     return undefined;
@@ -100,7 +104,7 @@ export async function replaceFile(
 }
 
 /** @throws refused where a file stands in the way that is not the prompt's */
-async function requireFree(
+export async function requireFree(
   { disk }: Bench,
   path: string,
   local: LocalFile | undefined,

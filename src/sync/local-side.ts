@@ -47,7 +47,11 @@ export async function readLocalSide(folder: string, pairing: Pairing): Promise<L
     const name = nameOf(path, pairing);
     const first = side.files.get(name);
     if (first === undefined) side.files.set(name, await readLocal(folder, path));
-    else side.unreadable.set(name, { file: path, why: `${first.path} is a file of the same prompt; keep one of them` });
+    else
+      side.unreadable.set(name, {
+        file: path,
+        why: `${first.path} is a file of the same prompt; keep one of them`,
+      });
   }
   for (const { path, why } of scan.refused) {
     side.unreadable.set(nameOf(path, pairing), { file: path, why: `${path}: ${why}` });

@@ -27,11 +27,7 @@ export function merge(base: Content | undefined, local: Content, remote: Content
   const format = pick("format", base?.body.format, local.body.format, remote.body.format);
   const config = pick("config", base?.body.config, local.body.config, remote.body.config);
   const sameType = bodies.base?.type === local.body.type ? bodies.base : undefined;
-  const merged = mergeTexts(
-    sameType && textOf(sameType),
-    textOf(local.body),
-    textOf(remote.body),
-  );
+  const merged = mergeTexts(sameType && textOf(sameType), textOf(local.body), textOf(remote.body));
   const common = { format, config };
   const body: PromptBody =
     local.body.type === "text"

@@ -4,7 +4,12 @@ import pLimit from "p-limit";
 import { PromptdError } from "../core/errors.ts";
 import { requireValidVersion } from "../core/new-version.ts";
 import type { Caller, CreatedVersion, NewVersion, Page, PromptSource } from "../core/ports.ts";
-import { LATEST_LABEL, type PromptInfo, type PromptVersion, type VersionInfo } from "../core/prompt.ts";
+import {
+  LATEST_LABEL,
+  type PromptInfo,
+  type PromptVersion,
+  type VersionInfo,
+} from "../core/prompt.ts";
 
 /** Requests at the same time. */
 const CONCURRENT = 8;
@@ -64,6 +69,10 @@ export class RemoteSide {
     return this.#ask(() => this.#source.load(this.#caller, name, { version }));
   }
 
+  async loadIfThere(name: string, version: number): Promise<PromptVersion | undefined> {
+    return this.load(name, version).catch(unlessNotFound);
+  }
+
   /** Newest first, down to one that was created after the version `above`. None where there is no such prompt. */
   async versions(name: string, above = 0): Promise<VersionInfo[]> {
     const versions: VersionInfo[] = [];
@@ -96,9 +105,7 @@ export class RemoteSide {
   async delete(listed: Listed): Promise<void> {
     const reason = "deleted in the folder that it is synced with";
     const edit = { name: listed.name, ...expecting(listed), reason };
-    await this.#ask(() =>
-      this.#source.deleteVersions(this.#caller, { ...edit, versions: "all" }),
-    );
+    await this.#ask(() => this.#source.deleteVersions(this.#caller, { ...edit, versions: "all" }));
   }
 
   async #listed(info: PromptInfo, label: string): Promise<Listed> {

@@ -1,6 +1,5 @@
 /** What is done about a prompt on the other side. */
 
-import { canonicalBody } from "../core/content-hash.ts";
 import { PromptdError } from "../core/errors.ts";
 import { requireValidVersion } from "../core/new-version.ts";
 import type { NewVersion } from "../core/ports.ts";
@@ -52,9 +51,10 @@ export function prepareWithdraw(bench: Bench, found: Surveyed): Prepared {
   if (listed === undefined) throw new TypeError("a prompt that is not there is deleted");
   const commit = async () => {
     const unseen = await bench.remote.versions(name, record?.remote_version ?? 0);
-    const versions = new Set([...unseen.map(({ version }) => version), listed.version]);
-    for (const version of [...versions].sort()) {
-      if (version === undefined) continue;
+    const versions = new Set(unseen.map(({ version }) => version));
+    if (listed.version !== undefined) versions.add(listed.version);
+    // The newest last: it is what comes back first.
+    for (const version of [...versions].sort((a, b) => a - b)) {
       const content = await bench.remote.load(name, version);
       await keepRemote(bench, found, content, `version ${version}, deleted by a push`);
     }

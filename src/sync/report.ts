@@ -5,8 +5,11 @@ import type { VersionInfo } from "../core/prompt.ts";
 import type { Act, Direction } from "../core/sync/plan.ts";
 import type { SyncState } from "../core/sync/state.ts";
 
-/** `unreadable`: one of its sides cannot be read, so that nothing is done about it. */
-export type PromptState = SyncState | "unreadable";
+/**
+ * `unreadable`: one of its sides cannot be read, so that nothing is done about it. `gone`:
+ * it was synced, and is on neither side any more.
+ */
+export type PromptState = SyncState | "unreadable" | "gone";
 
 /** A prompt and how its sides stand to each other. */
 export interface StatusItem {
@@ -38,7 +41,7 @@ export interface StatusReport {
 }
 
 /** What was done about a prompt: nothing where it was kept, refused or in error. */
-export type Outcome = Act | "keep" | "refuse" | "error";
+export type Outcome = Act | "merge" | "keep" | "refuse" | "error";
 
 export interface RunItem {
   name: string;
@@ -56,7 +59,7 @@ export interface RunItem {
 export interface RunSummary {
   /** Files that were not there before. */
   pulled: number;
-  /** Files that were replaced. */
+  /** Files that were replaced, by what is there or by a merge. */
   updated: number;
   pushed: number;
   /** Files that were deleted. */

@@ -17,6 +17,7 @@ import { noteSeen } from "./notes.ts";
 import type { Bench } from "./parts.ts";
 import { prepareSend, prepareWithdraw } from "./remote-steps.ts";
 import type { Outcome, Progress, RunItem, RunReport, RunSummary } from "./report.ts";
+import { prepareMerge } from "./resolve.ts";
 import type { Surveyed } from "./survey.ts";
 
 /** Prompts about which something is done at the same time. */
@@ -26,8 +27,8 @@ export interface Run {
   bench: Bench;
   command: RunReport["command"];
   prompts: readonly Surveyed[];
-  /** What is to be done about a prompt that can be read. */
-  decide: (found: Surveyed) => Step;
+  /** What is to be done about a prompt that can be read; a merge beside what a plan knows. */
+  decide: (found: Surveyed) => Step | { act: "merge" };
   dryRun: boolean;
   onProgress: (progress: Progress) => void;
 }
@@ -71,7 +72,7 @@ async function prepare(bench: Bench, found: Surveyed, decide: Run["decide"]): Pr
 async function prepareAct(
   bench: Bench,
   found: Surveyed,
-  act: Exclude<Step["act"], "keep" | "refuse">,
+  act: Exclude<Outcome, "keep" | "refuse" | "error">,
 ): Promise<Prepared> {
   switch (act) {
     case "write":
@@ -82,6 +83,8 @@ async function prepareAct(
       return prepareSend(bench, found);
     case "withdraw":
       return prepareWithdraw(bench, found);
+    case "merge":
+      return prepareMerge(bench, found);
     case "agree":
       return prepareBase(bench, found, "synced");
     case "rebase":
@@ -194,7 +197,9 @@ function summaryOf(jobs: readonly Job[]): RunSummary {
   const outcome = (expected: Outcome) => count(({ item }) => item.outcome === expected);
   return {
     pulled: count(({ item, found }) => item.outcome === "write" && found.local === undefined),
-    updated: count(({ item, found }) => item.outcome === "write" && found.local !== undefined),
+    updated:
+      count(({ item, found }) => item.outcome === "write" && found.local !== undefined) +
+      outcome("merge"),
     pushed: outcome("send"),
     removed: outcome("remove"),
     withdrawn: outcome("withdraw"),

@@ -1,7 +1,21 @@
 /** Two-way sync between a folder of prompt files and a place where prompts live. */
 
+import { setTimeout as sleep } from "node:timers/promises";
+import { PromptdError } from "../core/errors.ts";
 import type { Caller, PromptSource } from "../core/ports.ts";
-import type { Authority, Preference } from "../core/sync/plan.ts";
+import { LATEST_LABEL } from "../core/prompt.ts";
+import { type Authority, type Direction, type Preference, stepOf } from "../core/sync/plan.ts";
+import type { Naming } from "../files/naming.ts";
+import { realFolder } from "../files/scan.ts";
+import { Backups } from "./backups.ts";
+import { diffOf } from "./diff.ts";
+import { Disk, type OnWrite } from "./disk.ts";
+import { writeEdit } from "./folder-steps.ts";
+import { beginMetadata } from "./init.ts";
+import { METADATA_FILE, Metadata } from "./metadata.ts";
+import { noteFile } from "./notes.ts";
+import type { Bench } from "./parts.ts";
+import { RemoteSide } from "./remote-side.ts";
 import type {
   Backup,
   InitReport,
@@ -12,6 +26,13 @@ import type {
   StatusReport,
   WatchRound,
 } from "./report.ts";
+import { resolution, type Strategy } from "./resolve.ts";
+import { restoreBackup } from "./restore.ts";
+import { run } from "./run.ts";
+import { selects } from "./selection.ts";
+import { statusOf } from "./status.ts";
+import { type Survey, type Surveyed, survey } from "./survey.ts";
+import { ticks } from "./watch.ts";
 
 /** The other side. */
 export interface Remote {
@@ -56,40 +77,226 @@ export interface WatchOptions extends RunOptions {
 
 export interface SyncParts {
   folder: string;
+  /** Without what was synced before. */
+  naming: Naming;
   remote: Remote;
   settings?: SyncSettings;
   /** Milliseconds since 1970. */
   now?: () => number;
+  /** Waits where the other side asks to be waited for. */
+  sleep?: (ms: number) => Promise<unknown>;
   onProgress?: (progress: Progress) => void;
+  /** Is told of each write before it is made. */
+  onWrite?: OnWrite;
 }
 
-export type Strategy = "local" | "remote" | "merge";
+/** Looks again where nobody tells of changes. */
+const INTERVAL_MS = 30_000;
+
+/** Changes of one doing come together. */
+const DEBOUNCE_MS = 200;
 
 /** Every method throws `refused` without metadata, and for metadata of another remote; all but `init`. */
-export declare class Sync {
-  constructor(parts: SyncParts);
-  /** @throws refused where there is metadata already and it is not forced */
-  init(options?: { force?: boolean; label?: string }): Promise<InitReport>;
-  status(options?: Selection & { label?: string }): Promise<StatusReport>;
+export class Sync {
+  readonly #parts: SyncParts;
+  readonly #remote: RemoteSide;
+  readonly #now: () => number;
+
+  constructor(parts: SyncParts) {
+    this.#parts = parts;
+    const { source, caller } = parts.remote;
+    this.#remote = new RemoteSide(source, caller, parts.sleep ?? ((ms) => sleep(ms)));
+    this.#now = parts.now ?? Date.now;
+  }
+
+  /**
+   * Remembers what both sides hold alike, and decides nothing about what differs.
+   *
+   * @throws refused where there is metadata already and it is not forced
+   */
+  async init({ force, label }: { force?: boolean; label?: string } = {}): Promise<InitReport> {
+    const { root, disk } = await this.#folder();
+    if (force !== true && (await disk.read(METADATA_FILE)) !== undefined) {
+      const message = "this folder is synced already: promptd sync init --force begins anew";
+      throw new PromptdError("refused", message);
+    }
+    const chosen = label ?? this.#parts.settings?.label ?? LATEST_LABEL;
+    const metadata = Metadata.begin(disk, this.#parts.remote.identity, chosen);
+    const found = await this.#survey(root, metadata, chosen);
+    beginMetadata(metadata, found.prompts);
+    await disk.put(".promptd/.gitignore", Buffer.from("/backups/\n"));
+    await metadata.save();
+    const status = await this.status({ label: chosen });
+    return { synced: status.counts.synced ?? 0, status };
+  }
+
+  async status(options: Selection & { label?: string } = {}): Promise<StatusReport> {
+    const { bench, found } = await this.#look(options);
+    return statusOf(this.#parts.remote.identity, bench.label, found);
+  }
+
   /** Of the prompts that are not synced. */
-  diff(options?: Selection & { label?: string }): Promise<PromptDiff[]>;
-  pull(options?: RunOptions): Promise<RunReport>;
-  push(options?: RunOptions): Promise<RunReport>;
-  /** Decides a conflict, in the folder alone: a push sends what came of it. */
-  resolve(
+  async diff(options: Selection & { label?: string } = {}): Promise<PromptDiff[]> {
+    const { found } = await this.#look(options);
+    const differing = found.prompts.filter(({ state }) => state !== "synced" && state !== "gone");
+    return Promise.all(differing.map((each) => diffOf(this.#remote, each)));
+  }
+
+  pull(options: RunOptions = {}): Promise<RunReport> {
+    return this.#transfer("pull", options);
+  }
+
+  push(options: RunOptions = {}): Promise<RunReport> {
+    return this.#transfer("push", options);
+  }
+
+  /** Decides a conflict, in the folder alone: a push sends what came of it. @throws not_found */
+  async resolve(
     name: string,
     strategy: Strategy,
-    options?: { dryRun?: boolean; label?: string },
-  ): Promise<RunReport>;
-  /** @throws not_found where there is no such file */
-  markEdited(name: string, edited?: boolean): Promise<void>;
-  /** Puts the content of a version into the file, as an edit. */
-  rollback(name: string, version: number): Promise<{ file: string }>;
-  log(name: string): Promise<PromptLog>;
+    { dryRun = false, label }: { dryRun?: boolean; label?: string } = {},
+  ): Promise<RunReport> {
+    const { bench, found } = await this.#look({ names: [name], ...(label && { label }) });
+    const decide = (each: Surveyed) => {
+      if (strategy !== "merge") return resolution(each, strategy);
+      return { act: each.state === "conflict" ? "merge" : "keep" } as const;
+    };
+    return this.#run(bench, "resolve", found.prompts, decide, dryRun);
+  }
+
+  /** Says that a file was edited on purpose, or takes it back. @throws not_found where there is none */
+  async markEdited(name: string, edited = true): Promise<void> {
+    const { bench, found } = await this.#look({ names: [name] });
+    const [each] = found.prompts;
+    if (each?.local === undefined || each.state === "gone" || each.state === "unreadable") {
+      throw new PromptdError("not_found", `prompt "${name}" has no file that can be read`);
+    }
+    const { edited: _, ...rest } = each.record ?? noteFile(each.local.path, each.state);
+    bench.metadata.set(name, { ...rest, ...(edited && { edited: true as const }) });
+    await bench.metadata.save();
+  }
+
+  /** Puts the content of a version into the file, as an edit. @throws not_found */
+  async rollback(name: string, version: number): Promise<{ file: string }> {
+    const { bench, found } = await this.#look({ names: [name] });
+    const [each] = found.prompts;
+    const content = await this.#remote.load(name, version);
+    if (each === undefined) throw new PromptdError("not_found", `no prompt "${name}" is known`);
+    const why = `replaced by version ${version}`;
+    const { path } = await writeEdit(bench, each, content, why);
+    await this.markEdited(name);
+    return { file: path };
+  }
+
+  async log(name: string): Promise<PromptLog> {
+    const bench = await this.#bench({});
+    const versions = await this.#remote.versions(name);
+    const backups = await bench.backups.list(name);
+    const { file, remote_version, pulled_at, pushed_at } = bench.metadata.get(name) ?? {};
+    return {
+      name,
+      versions,
+      backups,
+      ...(file !== undefined && { file }),
+      ...(typeof remote_version === "number" && { baseVersion: remote_version }),
+      ...(pulled_at !== undefined && { pulledAt: new Date(pulled_at) }),
+      ...(pushed_at !== undefined && { pushedAt: new Date(pushed_at) }),
+    };
+  }
+
   /** Newest first. */
-  backups(name?: string): Promise<Backup[]>;
+  async backups(name?: string): Promise<Backup[]> {
+    const { root, disk } = await this.#folder();
+    return new Backups(root, disk, this.#now).list(name);
+  }
+
   /** Brings a backup's file back, the prompt's newest unless `at` says which. @throws not_found */
-  restore(options: { name?: string; at?: string }): Promise<Backup>;
+  async restore(which: { name?: string; at?: string }): Promise<Backup> {
+    return restoreBackup(await this.#bench({}), which);
+  }
+
   /** Pulls now and whenever something changes, until the signal is aborted. */
-  watch(options: WatchOptions): AsyncGenerator<WatchRound>;
+  async *watch({
+    intervalMs,
+    debounceMs,
+    signal,
+    ...options
+  }: WatchOptions): AsyncGenerator<WatchRound> {
+    const times = {
+      intervalMs: intervalMs ?? INTERVAL_MS,
+      debounceMs: debounceMs ?? DEBOUNCE_MS,
+    };
+    for await (const _ of ticks({ signal, ...times, changes: this.#parts.remote.changes })) {
+      try {
+        yield { report: await this.pull(options) };
+      } catch (thrown) {
+        if (!(thrown instanceof PromptdError)) throw thrown;
+        yield { error: thrown };
+      }
+    }
+  }
+
+  async #transfer(direction: Direction, options: RunOptions): Promise<RunReport> {
+    const { bench, found } = await this.#look(options);
+    const plan = { ...this.#parts.settings, ...options };
+    const decide = ({ compared }: Surveyed) => stepOf(direction, compared, plan);
+    return this.#run(bench, direction, found.prompts, decide, options.dryRun ?? false);
+  }
+
+  #run(
+    bench: Bench,
+    command: RunReport["command"],
+    prompts: readonly Surveyed[],
+    decide: Parameters<typeof run>[0]["decide"],
+    dryRun: boolean,
+  ): Promise<RunReport> {
+    const onProgress = this.#parts.onProgress ?? (() => {});
+    return run({ bench, command, prompts, decide, dryRun, onProgress });
+  }
+
+  /** @throws not_found for a name that is on neither side */
+  async #look(
+    options: Selection & Pick<SyncSettings, "label" | "labels">,
+  ): Promise<{ bench: Bench; found: Survey }> {
+    const bench = await this.#bench(options);
+    const found = await this.#survey(bench.root, bench.metadata, bench.label, options.names);
+    return { bench: { ...bench, naming: found.naming }, found };
+  }
+
+  async #bench({ label, labels }: Pick<SyncSettings, "label" | "labels">): Promise<Bench> {
+    const { root, disk } = await this.#folder();
+    const { settings = {}, naming, remote } = this.#parts;
+    const metadata = await Metadata.open(disk, remote.identity);
+    return {
+      root,
+      disk,
+      metadata,
+      naming,
+      backups: new Backups(root, disk, this.#now),
+      remote: this.#remote,
+      label: label ?? settings.label ?? metadata.label,
+      labels: labels ?? settings.labels ?? [],
+      now: this.#now,
+    };
+  }
+
+  async #folder(): Promise<{ root: string; disk: Disk }> {
+    const root = await realFolder(this.#parts.folder);
+    return { root, disk: new Disk(root, this.#parts.onWrite) };
+  }
+
+  async #survey(
+    root: string,
+    metadata: Metadata,
+    label: string,
+    names: readonly string[] = [],
+  ): Promise<Survey> {
+    const { naming, onProgress = () => {} } = this.#parts;
+    const isAsked = selects(names);
+    const parts = { folder: root, naming, remote: this.#remote, metadata, label };
+    const found = await survey({ ...parts, isAsked, onProgress });
+    const missing = names.find((name) => !found.prompts.some((each) => selects([name])(each.name)));
+    if (missing === undefined) return found;
+    throw new PromptdError("not_found", `no prompt "${missing}" is here or there`);
+  }
 }
