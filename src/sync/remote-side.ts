@@ -8,6 +8,7 @@ import {
   LATEST_LABEL,
   type PromptInfo,
   type PromptVersion,
+  type Selector,
   type VersionInfo,
 } from "../core/prompt.ts";
 
@@ -25,6 +26,18 @@ const TRIES = 3;
 /** Who asks for more than that is not waited for. */
 const LONGEST_WAIT_MS = 30_000;
 
+/** A version as somebody outside of the place where it lives can know it. */
+export type RemoteVersion = Omit<PromptVersion, "updatedAt">;
+
+/** What is asked of a source. */
+export interface SyncSource
+  extends Pick<
+    PromptSource,
+    "listPrompts" | "listVersions" | "createVersion" | "setTags" | "deleteVersions"
+  > {
+  load(caller: Caller, name: string, selector: Selector): Promise<RemoteVersion>;
+}
+
 /** A prompt as a list shows it. */
 export interface Listed {
   name: string;
@@ -37,12 +50,12 @@ export interface Listed {
 }
 
 export class RemoteSide {
-  readonly #source: PromptSource;
+  readonly #source: SyncSource;
   readonly #caller: Caller;
   readonly #sleep: (ms: number) => Promise<unknown>;
   readonly #limit = pLimit(CONCURRENT);
 
-  constructor(source: PromptSource, caller: Caller, sleep: (ms: number) => Promise<unknown>) {
+  constructor(source: SyncSource, caller: Caller, sleep: (ms: number) => Promise<unknown>) {
     this.#source = source;
     this.#caller = caller;
     this.#sleep = sleep;
@@ -65,11 +78,11 @@ export class RemoteSide {
   }
 
   /** Composition tags as they were written. @throws not_found */
-  load(name: string, version: number): Promise<PromptVersion> {
+  load(name: string, version: number): Promise<RemoteVersion> {
     return this.#ask(() => this.#source.load(this.#caller, name, { version }));
   }
 
-  async loadIfThere(name: string, version: number): Promise<PromptVersion | undefined> {
+  async loadIfThere(name: string, version: number): Promise<RemoteVersion | undefined> {
     return this.load(name, version).catch(unlessNotFound);
   }
 
@@ -118,7 +131,7 @@ export class RemoteSide {
     if (label === LATEST_LABEL) return latestVersion;
     const shown = labels.find((each) => each.label === label)?.version;
     if (shown !== undefined || labels.length < SHOWN_LABELS) return shown;
-    const asked = () => this.#source.find(this.#caller, name, { label });
+    const asked = () => this.#source.load(this.#caller, name, { label });
     return (await this.#ask(asked).catch(unlessNotFound))?.version;
   }
 

@@ -2,7 +2,6 @@
 
 import pLimit from "p-limit";
 import { PromptdError } from "../core/errors.ts";
-import type { PromptVersion } from "../core/prompt.ts";
 import type { Compared } from "../core/sync/plan.ts";
 import { stateOf } from "../core/sync/state.ts";
 import type { Naming } from "../files/naming.ts";
@@ -10,7 +9,7 @@ import type { PassedOver } from "../files/scan.ts";
 import { contentKey, sortedTags } from "./contents.ts";
 import { type LocalFile, readLocalSide } from "./local-side.ts";
 import type { Metadata, PromptRecord } from "./metadata.ts";
-import type { Listed, RemoteSide } from "./remote-side.ts";
+import type { Listed, RemoteSide, RemoteVersion } from "./remote-side.ts";
 import type { Progress, PromptState } from "./report.ts";
 
 /** Prompts that are looked at together. */
@@ -27,7 +26,7 @@ export interface Surveyed {
   local?: LocalFile;
   listed?: Listed;
   /** The followed version; absent where it is known without a look that it is the base. */
-  remote?: PromptVersion;
+  remote?: RemoteVersion;
   record?: PromptRecord;
 }
 

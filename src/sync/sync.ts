@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { PromptdError } from "../core/errors.ts";
-import type { Caller, PromptSource } from "../core/ports.ts";
+import type { Caller } from "../core/ports.ts";
 import { LATEST_LABEL } from "../core/prompt.ts";
 import { type Authority, type Direction, type Preference, stepOf } from "../core/sync/plan.ts";
 import type { Naming } from "../files/naming.ts";
@@ -15,7 +15,7 @@ import { beginMetadata } from "./init.ts";
 import { METADATA_FILE, Metadata } from "./metadata.ts";
 import { noteFile } from "./notes.ts";
 import type { Bench } from "./parts.ts";
-import { RemoteSide } from "./remote-side.ts";
+import { RemoteSide, type SyncSource } from "./remote-side.ts";
 import type {
   Backup,
   InitReport,
@@ -36,7 +36,7 @@ import { ticks } from "./watch.ts";
 
 /** The other side. */
 export interface Remote {
-  source: PromptSource;
+  source: SyncSource;
   caller: Caller;
   /** What it is and where, such as `langfuse https://cloud.langfuse.com`: metadata of another one is refused. */
   identity: string;
