@@ -9,9 +9,8 @@ export async function diff(
   names: string[],
   options: SyncOptions & SelectionOptions,
 ): Promise<void> {
-  const { label } = options;
   const diffs = await withSync(terminal, options, ({ sync }) =>
-    sync.diff({ ...selectionOf(names, options), ...(label !== undefined && { label }) }),
+    sync.diff(selectionOf(names, options)),
   );
   if (options.json) {
     terminal.out(jsonDocument({ prompts: diffs }));

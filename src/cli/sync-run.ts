@@ -47,17 +47,14 @@ export async function resolve(
   name: string,
   options: SyncOptions & { strategy: Strategy; dryRun?: boolean },
 ): Promise<void> {
-  const { strategy, label, dryRun = false } = options;
-  await run(terminal, options, (sync) =>
-    sync.resolve(name, strategy, { dryRun, ...(label !== undefined && { label }) }),
-  );
+  const { strategy, dryRun = false } = options;
+  await run(terminal, options, (sync) => sync.resolve(name, strategy, { dryRun }));
 }
 
 export function runOptionsOf(names: readonly string[], options: RunCommandOptions): RunOptions {
-  const { label, labels, autoResolve } = options;
+  const { labels, autoResolve } = options;
   return {
     ...selectionOf(names, options),
-    ...(label !== undefined && { label }),
     ...(labels !== undefined && { labels: commaSeparated(labels) }),
     ...(autoResolve && { autoResolve }),
     force: options.force === true,

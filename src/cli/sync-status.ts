@@ -17,9 +17,8 @@ export async function init(
   terminal: Terminal,
   options: SyncOptions & { force?: boolean },
 ): Promise<void> {
-  const { force = false, label } = options;
   const { status: report } = await withSync(terminal, options, ({ sync }) =>
-    sync.init({ force, ...(label !== undefined && { label }) }),
+    sync.init({ force: options.force === true }),
   );
   terminal.out(options.json ? jsonDocument(report) : statusText(report));
 }
@@ -30,9 +29,8 @@ export async function status(
   names: string[],
   options: SyncOptions & SelectionOptions,
 ): Promise<void> {
-  const { label } = options;
   const report = await withSync(terminal, options, ({ sync }) =>
-    sync.status({ ...selectionOf(names, options), ...(label !== undefined && { label }) }),
+    sync.status(selectionOf(names, options)),
   );
   terminal.out(options.json ? jsonDocument(report) : statusText(report));
   throwUnlessClean(report);

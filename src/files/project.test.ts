@@ -48,7 +48,7 @@ sync:
     await write(yaml);
     const { naming, ...project } = await loadProject(undefined, dir);
     const folder = join(dir, "prompts");
-    expect(project).toEqual({ folder, remote: "promptd", label: "latest", labels: [] });
+    expect(project).toEqual({ folder, remote: "promptd", labels: [] });
     expect(naming.nameOf("a_b.md")).toBe("a-b");
   });
 

@@ -5,7 +5,6 @@ import { isAbsolute, join, normalize, sep } from "node:path";
 import { extname } from "node:path/posix";
 import { z } from "zod";
 import { PromptdError } from "../core/errors.ts";
-import { LATEST_LABEL } from "../core/prompt.ts";
 import type { Authority, Preference } from "../core/sync/plan.ts";
 import { Validator } from "../core/validate.ts";
 import { readKeys, strictKeys } from "./keys.ts";
@@ -24,8 +23,8 @@ export interface Project {
   /** The folder of prompts. */
   folder: string;
   remote: (typeof REMOTES)[number];
-  /** Points at the versions that are followed. */
-  label: string;
+  /** Points at the versions that are followed; absent: that of the last sync. */
+  label?: string;
   /** For a version that is pushed from a file that names none. */
   labels: readonly string[];
   /** Absent: no side is right by itself. */
@@ -51,7 +50,7 @@ const SYNC = strictKeys({
     .refine(leadsInside, "expected a folder beside or below the file, such as prompts")
     .optional(),
   remote: choice(REMOTES).default("promptd"),
-  label: text.default(LATEST_LABEL),
+  label: text.optional(),
   labels: z.array(text, { error: "expected a list of labels" }).default([]),
   authority: choice(["local", "remote"]).optional(),
   auto_resolve: choice(["local", "remote", "newest"]).optional(),
@@ -109,7 +108,7 @@ function parseProject(yaml: string): FileProject {
   requireDistinct(listed, where);
   return {
     remote,
-    label,
+    ...(label !== undefined && { label }),
     labels,
     naming: new Naming(naming, listed),
     ...(folder !== undefined && { folder }),
@@ -121,7 +120,7 @@ function parseProject(yaml: string): FileProject {
 /** Labels and names as the registry takes them, and paths inside of the folder. */
 function requireSound({ label, labels, files }: z.output<typeof SYNC>, where: Where): void {
   const validator = new Validator();
-  validator.label(label, `${where("sync", "label")}sync.label`);
+  if (label !== undefined) validator.label(label, `${where("sync", "label")}sync.label`);
   labels.forEach((label, index) => {
     validator.label(label, `${where("sync", "labels", index)}sync.labels[${index}]`);
   });
