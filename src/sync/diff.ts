@@ -1,6 +1,6 @@
 /** The three sides of a prompt side by side. */
 
-import { createTwoFilesPatch } from "diff";
+import { createTwoFilesPatch, FILE_HEADERS_ONLY } from "diff";
 import { writePrompt } from "../files/prompt-format.ts";
 import { type Content, contentKey, sortedTags } from "./contents.ts";
 import { contentOf } from "./local-side.ts";
@@ -64,7 +64,8 @@ function patchesOf(
     if (before?.text === after?.text) return [];
     const texts = [before?.text ?? "", after?.text ?? ""] as const;
     const titles = [`${name} (${from})`, `${name} (${to})`] as const;
-    return [{ from, to, text: createTwoFilesPatch(...titles, ...texts, "", "", { context: 3 }) }];
+    const how = { context: 3, headerOptions: FILE_HEADERS_ONLY };
+    return [{ from, to, text: createTwoFilesPatch(...titles, ...texts, "", "", how) }];
   };
   if (base !== undefined) return [...patch("base", "local"), ...patch("base", "remote")];
   if (local === undefined && remote !== undefined) return patch("base", "remote");

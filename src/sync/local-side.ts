@@ -81,7 +81,7 @@ export function fileOf(
 ): { path: string; bytes: Uint8Array } {
   const { stem } = naming.stemOf(name);
   const labels = existing?.content?.labels ?? LABELS_OF_UNLABELLED;
-  const { path, bytes } = writePromptFile({ name: stem, ...content, labels });
+  const { path, bytes } = writePromptFile({ ...content, name: stem, labels });
   return { path, bytes };
 }
 
