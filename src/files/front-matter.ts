@@ -1,8 +1,7 @@
 /** The YAML between two lines of `---` at the top of a `.prompt` file. */
 
-import { stringify } from "yaml";
 import { invalidLine } from "./text.ts";
-import { readYamlKeys, type YamlKeys } from "./yaml.ts";
+import { readYamlKeys, writeYaml, type YamlKeys } from "./yaml.ts";
 
 export interface FrontMatter extends YamlKeys {
   /** What stands between the two lines. */
@@ -40,5 +39,5 @@ export function readFrontMatter(text: string): FrontMatter | undefined {
 
 /** Front matter with its two lines of `---`. */
 export function writeFrontMatter(fields: Record<string, unknown>): string {
-  return `---\n${stringify(fields, { lineWidth: 0, aliasDuplicateObjects: false })}---\n`;
+  return `---\n${writeYaml(fields)}---\n`;
 }

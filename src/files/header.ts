@@ -1,5 +1,6 @@
 /** What a prompt file may say beside its template: the keys that `.prompt` and `.json` share. */
 
+import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import type {
   ChatItem,
@@ -92,7 +93,7 @@ export function fileContent(header: Header, template: string | ChatItem[]): File
 }
 
 /** What a file says beside the template, in the order in which people read it; defaults are left out. */
-export function headerKeys(content: FileContent): Record<string, unknown> {
+export function headerKeys(content: FileContent): Record<string, JsonValue> {
   const { body, labels, tags, commitMessage, tests } = content;
   return {
     type: body.type,
@@ -103,6 +104,18 @@ export function headerKeys(content: FileContent): Record<string, unknown> {
     ...(commitMessage !== undefined && { commit_message: commitMessage }),
     ...(tests && { tests }),
   };
+}
+
+/** The keys that differ between two contents, with their new values; undefined where the file need not say it any more. */
+export function changedKeys(
+  from: FileContent,
+  to: FileContent,
+): Map<string, JsonValue | undefined> {
+  const [old, now] = [headerKeys(from), headerKeys(to)];
+  const keys = Object.keys({ ...old, ...now });
+  return new Map(
+    keys.filter((key) => !isDeepStrictEqual(old[key], now[key])).map((key) => [key, now[key]]),
+  );
 }
 
 function jsonValue(value: unknown, field: string): JsonValue {

@@ -10,6 +10,7 @@ import {
   Parser,
   parseDocument,
   type Scalar,
+  stringify,
   visit,
 } from "yaml";
 import { PromptdError } from "../core/errors.ts";
@@ -62,6 +63,10 @@ export function readYamlKeys(yaml: string, firstLine: number): YamlKeys {
     return offset === undefined ? "" : `line ${lineAt(offset)}: `;
   };
   return { fields: fields as Record<string, unknown>, where, document };
+}
+
+export function writeYaml(fields: Record<string, unknown>): string {
+  return stringify(fields, { lineWidth: 0, aliasDuplicateObjects: false });
 }
 
 /** Where the last part of a path stands that is there at all. */
