@@ -61,8 +61,11 @@ export class Metadata {
     this.#written = written;
   }
 
-  /** @throws refused where it is missing, corrupt, or that of another remote */
-  static async open(disk: Disk, remote: string): Promise<Metadata> {
+  /**
+   * @param remote undefined: whichever it is of
+   * @throws refused where it is missing, corrupt, or that of another remote
+   */
+  static async open(disk: Disk, remote?: string): Promise<Metadata> {
     const bytes = await disk.read(METADATA_FILE);
     if (bytes === undefined) {
       const message = "this folder is not synced yet: run promptd sync init";
@@ -70,7 +73,7 @@ export class Metadata {
     }
     const text = bytes.toString("utf8");
     const content = parse(text);
-    if (content.remote !== remote) {
+    if (remote !== undefined && content.remote !== remote) {
       const message = `this folder is synced with ${content.remote}, not with ${remote}; promptd sync init --force begins anew`;
       throw new PromptdError("refused", message);
     }

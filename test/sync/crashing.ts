@@ -1,7 +1,7 @@
 /** Ends a sync wherever a test wants it: nothing is written and nobody is asked any more. */
 
-import type { PromptSource } from "../../src/core/ports.ts";
 import type { OnWrite } from "../../src/sync/disk.ts";
+import type { SyncSource } from "../../src/sync/remote-side.ts";
 
 export class Crash extends Error {
   override readonly name = "Crash";
@@ -24,11 +24,11 @@ export class Fate {
   }
 
   /** The source, which is not asked after the end, and may end before a change or after it. */
-  of(source: PromptSource): PromptSource {
+  of(source: SyncSource): SyncSource {
     const changes = ["createVersion", "setTags", "deleteVersions", "setLabels"];
     return new Proxy(source, {
       get: (target, method) => {
-        const ask = target[method as keyof PromptSource].bind(target) as (
+        const ask = target[method as keyof SyncSource].bind(target) as (
           ...args: unknown[]
         ) => Promise<unknown>;
         return async (...args: unknown[]) => {
