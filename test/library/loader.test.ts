@@ -60,6 +60,14 @@ describe("a loader", () => {
     expect(edited).not.toHaveProperty("version");
   });
 
+  it("does not wait for a service that hangs", async () => {
+    await create("a", "one");
+    await synced();
+    process.kill(service.pid, "SIGSTOP");
+    const found = await loadPrompt("a", { address, folder, timeoutMs: 200 });
+    expect(found).toMatchObject({ from: "folder", version: 1 });
+  });
+
   it("gives nothing else instead", async () => {
     await create("a", "one");
     await synced();
