@@ -37,29 +37,44 @@ export interface PassedOver {
  * @param endings of prompt files, with their dots
  * @throws invalid where the folder cannot be read
  */
-export async function scanFolder(
+export async function findFiles(
   dir: string,
   endings: readonly string[] = ENDINGS,
-): Promise<FolderScan> {
+): Promise<Omit<FolderScan, "files"> & { paths: string[] }> {
   const root = await realFolder(dir);
-  const scan: FolderScan = { files: [], refused: [], ignored: [] };
-  const pathOf = new Map<string, string>();
-  const paths = await pathsBelow(root, "", scan.refused);
+  const found = { paths: [] as string[], refused: [] as PassedOver[], ignored: [] as PassedOver[] };
+  const paths = await pathsBelow(root, "", found.refused);
   for (const path of paths.sort()) {
     const { refused, ignored } = await judge(root, path, endings);
-    if (refused !== undefined) scan.refused.push({ path, why: refused });
-    if (ignored !== undefined) scan.ignored.push({ path, why: ignored });
-    if (refused !== undefined || ignored !== undefined) continue;
+    if (refused !== undefined) found.refused.push({ path, why: refused });
+    else if (ignored !== undefined) found.ignored.push({ path, why: ignored });
+    else found.paths.push(path);
+  }
+  return found;
+}
+
+/**
+ * The files of a folder by their exact names. Of two files of one prompt the second is
+ * refused.
+ *
+ * @throws invalid where the folder cannot be read
+ */
+export async function scanFolder(dir: string, endings = ENDINGS): Promise<FolderScan> {
+  const { paths, refused, ignored } = await findFiles(dir, endings);
+  const files: FoundFile[] = [];
+  const pathOf = new Map<string, string>();
+  for (const path of paths) {
     const name = path.slice(0, -extname(path).length);
     const first = pathOf.get(name);
     if (first === undefined) {
       pathOf.set(name, path);
-      scan.files.push({ path, name });
+      files.push({ path, name });
     } else {
-      scan.refused.push({ path, why: `${first} is a file of the same prompt; keep one of them` });
+      refused.push({ path, why: `${first} is a file of the same prompt; keep one of them` });
     }
   }
-  return scan;
+  refused.sort((a, b) => (a.path < b.path ? -1 : 1));
+  return { files, refused, ignored };
 }
 
 /**
