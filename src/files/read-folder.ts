@@ -11,7 +11,7 @@ import { ENDINGS, readPromptFile } from "./prompt-file.ts";
 import type { FileBytes } from "./rewrite.ts";
 import { findFiles, type PassedOver, reasonOf } from "./scan.ts";
 
-export interface FolderPrompt extends FileBytes {
+interface FolderPrompt extends FileBytes {
   name: string;
   content: FileContent;
 }

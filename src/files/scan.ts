@@ -9,22 +9,22 @@ import { ENDINGS, JINJA_ELSEWHERE, JINJA_ENDING } from "./prompt-file.ts";
 /** A file larger than this is no prompt: a template has at most 1 MiB. */
 export const MAX_FILE_BYTES = 2 * 1024 * 1024;
 
-export interface FolderScan {
-  /** In order of path; each prompt once. */
-  files: FoundFile[];
+interface FoundFiles {
+  /** Of prompt files, in order. */
+  paths: string[];
   /** Prompt files that cannot be taken. */
   refused: PassedOver[];
   /** Files that are not prompt files. */
   ignored: PassedOver[];
 }
 
-interface FoundFile {
-  /** Relative to the folder, with `/` between folders. */
-  path: string;
-  name: string;
+export interface FolderScan extends Omit<FoundFiles, "paths"> {
+  /** In order of path; each prompt once. */
+  files: { path: string; name: string }[];
 }
 
 export interface PassedOver {
+  /** Relative to the folder, with `/` between folders. */
   path: string;
   why: string;
 }
@@ -40,9 +40,9 @@ export interface PassedOver {
 export async function findFiles(
   dir: string,
   endings: readonly string[] = ENDINGS,
-): Promise<Omit<FolderScan, "files"> & { paths: string[] }> {
+): Promise<FoundFiles> {
   const root = await realFolder(dir);
-  const found = { paths: [] as string[], refused: [] as PassedOver[], ignored: [] as PassedOver[] };
+  const found: FoundFiles = { paths: [], refused: [], ignored: [] };
   const paths = await pathsBelow(root, "", found.refused);
   for (const path of paths.sort()) {
     const { refused, ignored } = await judge(root, path, endings);
@@ -61,7 +61,7 @@ export async function findFiles(
  */
 export async function scanFolder(dir: string, endings = ENDINGS): Promise<FolderScan> {
   const { paths, refused, ignored } = await findFiles(dir, endings);
-  const files: FoundFile[] = [];
+  const files: FolderScan["files"] = [];
   const pathOf = new Map<string, string>();
   for (const path of paths) {
     const name = path.slice(0, -extname(path).length);
