@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { PromptdError } from "../core/errors.ts";
 import type { FileContent } from "../files/header.ts";
 import { type Naming, withoutEnding } from "../files/naming.ts";
-import { LABELS_OF_UNLABELLED, readPromptFile, writePromptFile } from "../files/prompt-file.ts";
+import { readPromptFile } from "../files/prompt-file.ts";
+import { type FileBytes, newPromptFile, rewritePromptFile } from "../files/rewrite.ts";
 import { type PassedOver, reasonOf, scanFolder } from "../files/scan.ts";
 import { type Content, contentKey } from "./contents.ts";
 
@@ -78,11 +79,10 @@ export function fileOf(
   content: Content,
   existing: LocalFile | undefined,
   naming: Naming,
-): { path: string; bytes: Uint8Array } {
-  const { stem } = naming.stemOf(name);
-  const labels = existing?.content?.labels ?? LABELS_OF_UNLABELLED;
-  const { path, bytes } = writePromptFile({ ...content, name: stem, labels });
-  return { path, bytes };
+): FileBytes {
+  return existing === undefined
+    ? newPromptFile(naming.stemOf(name).stem, content)
+    : rewritePromptFile(existing, content);
 }
 
 /** A file that was not synced before may be named as exactly as a prompt that is there already. */

@@ -18,6 +18,9 @@ const CONCURRENT = 8;
 /** A place that can give a whole list at once does so. */
 const PAGE = 1000;
 
+/** Versions that every place deletes at once. */
+const DELETED = 100;
+
 /** As many labels of a prompt as a list shows. */
 const SHOWN_LABELS = 100;
 
@@ -86,8 +89,8 @@ export class RemoteSide {
     return this.load(name, version).catch(unlessNotFound);
   }
 
-  /** Newest first, down to one that was created after the version `above`. None where there is no such prompt. */
-  async versions(name: string, above = 0): Promise<VersionInfo[]> {
+  /** Newest first. None where there is no such prompt. */
+  async versions(name: string): Promise<VersionInfo[]> {
     const versions: VersionInfo[] = [];
     let before: number | undefined;
     do {
@@ -98,8 +101,8 @@ export class RemoteSide {
       if (page === undefined) return versions;
       versions.push(...page.items);
       before = page.next;
-    } while (before !== undefined && before > above);
-    return versions.filter(({ version }) => version > above);
+    } while (before !== undefined);
+    return versions;
   }
 
   /** @throws invalid, conflict, refused, forbidden */
@@ -114,11 +117,16 @@ export class RemoteSide {
     await this.#ask(() => this.#source.setTags(this.#caller, { ...edit, tags }));
   }
 
-  /** Deletes a prompt with all its versions. @throws conflict, refused, forbidden */
-  async delete(listed: Listed): Promise<void> {
+  /** @throws conflict, refused, forbidden; some of the versions may be gone then */
+  async delete(listed: Listed, versions: readonly number[]): Promise<void> {
     const reason = "deleted in the folder that it is synced with";
-    const edit = { name: listed.name, ...expecting(listed), reason };
-    await this.#ask(() => this.#source.deleteVersions(this.#caller, { ...edit, versions: "all" }));
+    for (let from = 0; from < versions.length; from += DELETED) {
+      const some = versions.slice(from, from + DELETED);
+      // After the first, the revision is another.
+      const expected = from === 0 ? expecting(listed) : {};
+      const edit = { name: listed.name, ...expected, reason, versions: some };
+      await this.#ask(() => this.#source.deleteVersions(this.#caller, edit));
+    }
   }
 
   async #listed(info: PromptInfo, label: string): Promise<Listed> {

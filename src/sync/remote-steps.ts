@@ -45,20 +45,23 @@ export async function prepareSend(bench: Bench, found: Surveyed): Promise<Prepar
   return { file: local.path, commit };
 }
 
-/** The prompt goes with all its versions; those that were never synced are kept. */
+/**
+ * The prompt goes, with the versions that it has now and no others: not all places can be
+ * held to a revision, and one that is created meanwhile stays. Those that were never synced
+ * are kept in backups.
+ */
 export function prepareWithdraw(bench: Bench, found: Surveyed): Prepared {
   const { name, listed, record } = found;
   if (listed === undefined) throw new TypeError("a prompt that is not there is deleted");
   const commit = async () => {
-    const unseen = await bench.remote.versions(name, record?.remote_version ?? 0);
-    const versions = new Set(unseen.map(({ version }) => version));
-    if (listed.version !== undefined) versions.add(listed.version);
+    const versions = (await bench.remote.versions(name)).map(({ version }) => version);
     // The newest last: it is what comes back first.
-    for (const version of [...versions].sort((a, b) => a - b)) {
+    for (const version of versions.toReversed()) {
+      if (version <= (record?.remote_version ?? 0) && version !== listed.version) continue;
       const content = await bench.remote.load(name, version);
       await keepRemote(bench, found, content, `version ${version}, deleted by a push`);
     }
-    await bench.remote.delete(listed);
+    await bench.remote.delete(listed, versions);
     bench.metadata.set(name, undefined);
     await bench.metadata.save();
     return undefined;

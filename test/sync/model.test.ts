@@ -27,6 +27,8 @@ type Model = Map<string, Set<string | undefined>>;
 
 interface Real {
   bench: SyncBench;
+  /** The same folder and remote, for people who never crash. */
+  others: SyncBench;
   fate: Fate;
   /** For contents of which no two are alike. */
   count: number;
@@ -42,8 +44,8 @@ type Command = AsyncCommand<Model, Real>;
 
 const file = (name: string) => `${name}.md`;
 
-async function sidesOf({ bench }: Real, name: string): Promise<Sides> {
-  return { local: await bench.read(file(name)), remote: await bench.versions(name) };
+async function sidesOf({ others }: Real, name: string): Promise<Sides> {
+  return { local: await others.read(file(name)), remote: await others.versions(name) };
 }
 
 async function allSides(real: Real): Promise<Map<string, Sides>> {
@@ -69,6 +71,8 @@ class Edit implements Command {
   readonly name: string;
   readonly side: "local" | "remote" | "both";
   readonly what: "new" | "older" | "delete";
+  /** What it wrote last, where that is like nothing else. */
+  made: string | undefined;
 
   constructor(name: string, side: Edit["side"], what: Edit["what"]) {
     this.name = name;
@@ -84,9 +88,10 @@ class Edit implements Command {
   }
 
   async change(real: Real): Promise<void> {
-    const { bench } = real;
+    const bench = real.others;
     const { local, remote } = await sidesOf(real, this.name);
     const content = this.what === "older" ? remote.at(-1) : `${this.name} ${++real.count}\nx\n`;
+    this.made = this.what === "new" ? content : undefined;
     if (this.side !== "remote") {
       if (this.what !== "delete" && content !== undefined) {
         await bench.write(file(this.name), content);
@@ -165,6 +170,9 @@ class SyncCommand implements Command {
     fate.meanwhile = undefined;
 
     const after = await allSides(real);
+    if (race !== undefined && raced && race.made !== undefined && race.side !== "local") {
+      expect(after.get(race.name)?.remote[0], "a race is a conflict").toBe(race.made);
+    }
     await this.expectNothingLost(real, before, after, backups);
     for (const name of NAMES) {
       const sides = before.get(name) ?? { local: undefined, remote: [] };
@@ -312,7 +320,7 @@ describe.each(REMOTES)("a folder and $name", ({ name: kind, start }) => {
         const bench = others.with({ remote: { ...remote, source }, onWrite: fate.onWrite });
         try {
           await bench.sync.init();
-          const real: Real = { bench, fate, count: 0 };
+          const real: Real = { bench, others, fate, count: 0 };
           await asyncModelRun(() => ({ model: new Map(), real }), all);
           // Whatever it has come to, both sides can be brought together.
           await bench.sync.push({ force: true, delete: true });
