@@ -13,6 +13,8 @@ import type { Surveyed } from "./survey.ts";
 export interface Prepared {
   /** The file that it is about. */
   file?: string;
+  /** What is left to be done. */
+  why?: string;
   /** @returns the version that was sent, where one was */
   commit: () => Promise<number | undefined>;
 }

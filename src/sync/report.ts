@@ -49,7 +49,7 @@ export interface RunItem {
   /** Before. */
   state: PromptState;
   outcome: Outcome;
-  /** Why it was refused or failed. */
+  /** Why it was refused or failed, or what is left to be done. */
   why?: string;
   /** What was sent as; not known before it is. */
   version?: number;

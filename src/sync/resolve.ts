@@ -43,5 +43,6 @@ export async function prepareMerge(bench: Bench, found: Surveyed): Promise<Prepa
     await bench.metadata.save();
     return undefined;
   };
-  return { file: file.path, commit };
+  const why = "both changed the same lines: decide between the markers in the file";
+  return { file: file.path, commit, ...(conflicts && { why }) };
 }

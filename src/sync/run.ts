@@ -62,7 +62,8 @@ async function prepare(bench: Bench, found: Surveyed, decide: Run["decide"]): Pr
   if (step.act === "refuse") return { found, item: { ...item, outcome: "refuse", why: step.why } };
   try {
     const prepared = await prepareAct(bench, found, step.act);
-    const about = prepared.file === undefined ? {} : { file: prepared.file };
+    const { file: written, why } = prepared;
+    const about = { ...(written !== undefined && { file: written }), ...(why && { why }) };
     return { found, item: { ...item, ...about, outcome: step.act }, prepared };
   } catch (thrown) {
     return { found, item: { ...item, ...failure(thrown) } };
