@@ -39,21 +39,20 @@ export interface FileContent {
 export const unicodeText = (error = "expected a text") =>
   z.string({ error }).refine((text) => text.isWellFormed(), "must not hold a broken surrogate");
 
-const KEYS = {
-  type: z.enum(["text", "chat"], { error: "expected text or chat" }).optional(),
-  format: z.enum(["mustache", "fstring"], { error: "expected mustache or fstring" }).optional(),
-  config: z.unknown().optional(),
-  labels: z.array(unicodeText(), { error: "expected a list of labels" }).optional(),
-  tags: z.array(unicodeText(), { error: "expected a list of tags" }).optional(),
-  commit_message: unicodeText().optional(),
-  tests: z.array(z.unknown(), { error: "expected a list of tests" }).optional(),
-};
-
 /** Keys of Dotprompt that promptd gives no meaning to. */
 const DOTPROMPT_KEYS = new Set(["model", "input", "output", "tools", "variant", "version"]);
 
-const HEADER = strictKeys(KEYS, (key) =>
-  DOTPROMPT_KEYS.has(key) ? "put it under config" : undefined,
+const HEADER = strictKeys(
+  {
+    type: z.enum(["text", "chat"], { error: "expected text or chat" }).optional(),
+    format: z.enum(["mustache", "fstring"], { error: "expected mustache or fstring" }).optional(),
+    config: z.unknown().optional(),
+    labels: z.array(unicodeText(), { error: "expected a list of labels" }).optional(),
+    tags: z.array(unicodeText(), { error: "expected a list of tags" }).optional(),
+    commit_message: unicodeText().optional(),
+    tests: z.array(z.unknown(), { error: "expected a list of tests" }).optional(),
+  },
+  (key) => (DOTPROMPT_KEYS.has(key) ? "put it under config" : undefined),
 );
 
 /**

@@ -55,7 +55,7 @@ export function rewriteJson(text: string, content: FileContent): string {
   const template = spelledAs(oldTemplate, content.body.template);
   const isList = Array.isArray(value) && changed.size === 0;
   const now = { ...old, template, ...Object.fromEntries(changed) };
-  const [ending] = /\s*$/.exec(text) ?? [""];
+  const ending = text.slice(text.trimEnd().length);
   const written = JSON.stringify(isList ? template : now, null, indentationOf(text));
   const lines = text.includes("\r\n") ? written.replaceAll("\n", "\r\n") : written;
   return text.slice(0, text.length - withoutByteOrderMark(text).length) + lines + ending;

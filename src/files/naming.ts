@@ -5,10 +5,26 @@ import { PromptdError } from "../core/errors.ts";
 import { promptPath } from "./prompt-path.ts";
 
 /**
- * `kebab`: `support/reasoning_agent.txt` is the prompt `support/reasoning-agent`.
- * `exact`: the path without its ending is the name.
+ * Between a path without its ending and a name.
+ *
+ * `exact`: they are the same. `kebab`: `support/reasoning_agent` is the prompt
+ * `support/reasoning-agent`. A part that holds both signs stays as it is, either way: if
+ * the one became the other, nobody could tell them apart on the way back.
  */
-export type NamingRule = "kebab" | "exact";
+const RULES = {
+  exact: { name: (stem: string) => stem, stem: (name: string) => name },
+  kebab: {
+    name: (stem: string) => swapped(stem, "_", "-"),
+    stem: (name: string) => swapped(name, "-", "_"),
+  },
+};
+
+export type NamingRule = keyof typeof RULES;
+
+function swapped(path: string, from: string, to: string): string {
+  const parts = path.split("/");
+  return parts.map((part) => (part.includes(to) ? part : part.replaceAll(from, to))).join("/");
+}
 
 /** A file whose prompt's name is given. The path is relative to the folder of prompts, with its ending. */
 export type ListedFile = readonly [path: string, name: string];
@@ -40,7 +56,9 @@ export class Naming {
    * what a person wrote into the project file counts more.
    */
   remembering(files: Iterable<ListedFile>): Naming {
-    const others = [...files].filter(([, name]) => !this.#stemOfName.has(name));
+    const others = [...files].filter(
+      ([path, name]) => !this.#stemOfName.has(name) && !this.#nameOfStem.has(withoutEnding(path)),
+    );
     return new Naming(this.#rule, [...others, ...this.#files]);
   }
 
@@ -51,16 +69,16 @@ export class Naming {
 
   /**
    * Where a prompt's file stands or is to stand. The rule alone does not reach every name:
-   * under `kebab` none that holds `_`. Such a prompt has the file of exactly its name.
+   * under `kebab` none with a part that holds `_` and no `-`. Such a prompt has the file of
+   * exactly its name.
    *
-   * @throws invalid for a name that makes no safe path, and where the file is another prompt's
+   * @throws invalid for what makes no safe path, and where the file is another prompt's
    */
   stemOf(name: string): FileStem {
     const listed = this.#stemOfName.get(name);
-    if (listed !== undefined) return { stem: listed, readsBack: true };
+    if (listed !== undefined) return { stem: promptPath(listed), readsBack: true };
     const exact = promptPath(name);
-    const byRule = this.#rule === "kebab" ? exact.replaceAll("-", "_") : exact;
-    for (const stem of [byRule, exact]) {
+    for (const stem of [RULES[this.#rule].stem(name), exact]) {
       if (this.#nameOf(stem) === name) return { stem, readsBack: true };
     }
     const owner = this.#nameOfStem.get(exact);
@@ -72,9 +90,7 @@ export class Naming {
   }
 
   #nameOf(stem: string): string {
-    const listed = this.#nameOfStem.get(stem);
-    if (listed !== undefined) return listed;
-    return this.#rule === "kebab" ? stem.replaceAll("_", "-") : stem;
+    return this.#nameOfStem.get(stem) ?? RULES[this.#rule].name(stem);
   }
 }
 

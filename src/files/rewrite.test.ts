@@ -86,6 +86,25 @@ describe("rewritePromptFile", () => {
     );
   });
 
+  it.each([
+    ["config:\n    a:\n        b: 1\n", "config:\n    a:\n        b: 2\n"],
+    ["config: {a: {b: '1', c: 0x1}} # why\n", "config: {a: {b: 2}} # why\n"],
+    ["config: &x\n  # of a\n  a: {b: 1}\n", "config:\n  # of a\n  &x\n  a: {b: 2}\n"],
+    ["config: ~\n", "config:\n  a:\n    b: 2\n"],
+    ["config:\ntests: []\n", "config:\n  a:\n    b: 2\ntests: []\n"],
+  ])("writes a config in the manner of %j", (yaml, now) => {
+    const old = `---\n${yaml}---\nHi`;
+    const config = { a: { b: 2 } };
+    expect(rewritten("a.prompt", old, text("Hi", config))).toBe(`---\n${now}---\nHi`);
+  });
+
+  it("writes anew what it cannot edit", () => {
+    const old = "---\n# gone\n{config: &x {a: 1}, tests: [*x]}\n---\nHi";
+    expect(rewritten("a.prompt", old, text("Hi", [1]))).toBe(
+      "---\ntype: text\nconfig:\n  - 1\ntests:\n  - a: 1\n---\nHi",
+    );
+  });
+
   it("takes keys out, and puts new ones at the end", () => {
     const old = "---\ntags: [a] # none\n# fstring, as ever\nformat: fstring\n# end\n---\nHi";
     expect(rewritten("a.prompt", old, text("Hi", { a: 1 }))).toBe(

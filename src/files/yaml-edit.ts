@@ -66,6 +66,7 @@ function writePair(key: string, value: Node, source: string): string {
   map.items.push(new Pair(key, value));
   return new Document(map).toString({
     lineWidth: 0,
+    indent: /\n( +)\S/.exec(source)?.[1]?.length ?? 2,
     indentSeq: !/^- /m.test(source),
     flowCollectionPadding: /[[{] /.test(source),
   });
