@@ -10,14 +10,13 @@ import type { DiffSide, PromptDiff } from "./report.ts";
 import type { Surveyed } from "./survey.ts";
 
 export async function diffOf(remote: RemoteSide, found: Surveyed): Promise<PromptDiff> {
-  const { name, state, why, local, record, listed } = found;
-  const file = local?.path ?? record?.file;
+  const { name, file, state, why, local, record, listed } = found;
   const told = { name, ...(file !== undefined && { file }), state };
   if (why !== undefined) return { ...told, why, patches: [] };
   const base = await baseOf(remote, name, record);
   const sides = {
     ...(base && { base: { ...side(base), version: base.version } }),
-    ...(local?.content && { local: side(contentOf(local.content), local.content.labels) }),
+    ...(local && { local: side(contentOf(local.content), local.content.labels) }),
     ...(listed?.version !== undefined && { remote: await remoteSide(remote, found) }),
   };
   return { ...told, ...sides, patches: patchesOf(name, sides) };

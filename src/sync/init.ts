@@ -10,8 +10,13 @@ import type { Surveyed } from "./survey.ts";
 export function beginMetadata(metadata: Metadata, prompts: readonly Surveyed[]): void {
   for (const found of prompts) {
     const { name, state, local, remote, listed } = found;
-    if (local?.content === undefined || local.key === undefined) continue;
-    if (remote === undefined || listed === undefined || state === "unreadable") continue;
+    if (
+      local === undefined ||
+      remote === undefined ||
+      listed === undefined ||
+      state === "unreadable"
+    )
+      continue;
     const { version, updatedAt } = listed;
     // A file without tags has not taken those away: they are news to it.
     const tags = local.content.tags ?? remote.tags;

@@ -1,64 +1,57 @@
-/** The folder: which files are prompts, and which prompts they are. */
+/** The folder: what the file of each prompt says. */
 
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { PromptdError } from "../core/errors.ts";
 import type { FileContent } from "../files/header.ts";
-import { type Naming, withoutEnding } from "../files/naming.ts";
-import { readPromptFile } from "../files/prompt-file.ts";
+import type { Naming } from "../files/naming.ts";
+import { readFolder } from "../files/read-folder.ts";
 import { type FileBytes, newPromptFile, rewritePromptFile } from "../files/rewrite.ts";
-import { type PassedOver, reasonOf, scanFolder } from "../files/scan.ts";
+import type { PassedOver } from "../files/scan.ts";
 import { type Content, contentKey } from "./contents.ts";
 
 /** A file of a prompt. */
-export interface LocalFile {
-  path: string;
-  bytes: Buffer;
+export interface LocalFile extends FileBytes {
+  content: FileContent;
+  /** Of the content; see `contentKey`. */
+  key: string;
   /** Milliseconds since 1970. */
   changedAt: number;
-  /** Undefined where it cannot be read as a prompt; then `why` says so. */
-  content?: FileContent;
-  /** Of the content; see `contentKey`. */
-  key?: string;
-  why?: string;
 }
 
 export interface LocalSide {
   /** By the prompt's name. */
   files: Map<string, LocalFile>;
-  /** Prompts whose file cannot be told, and why. */
-  unreadable: Map<string, { file: string; why: string }>;
+  /** Prompts whose file cannot be read or told, by name. */
+  unreadable: Map<string, PassedOver>;
   ignored: PassedOver[];
 }
 
-/** What decides which prompt a file is. */
-export interface Pairing {
-  naming: Naming;
-  /** The prompts of files that were synced before, by path. */
-  known: ReadonlyMap<string, string>;
-  /** Whether there is a prompt of that name on the other side. */
-  isThere: (name: string) => boolean;
-}
-
-/** @throws invalid where the folder cannot be read */
-export async function readLocalSide(folder: string, pairing: Pairing): Promise<LocalSide> {
-  const scan = await scanFolder(folder);
-  const side: LocalSide = { files: new Map(), unreadable: new Map(), ignored: scan.ignored };
-  for (const { path } of scan.files) {
-    const name = nameOf(path, pairing);
-    const first = side.files.get(name);
-    if (first === undefined) side.files.set(name, await readLocal(folder, path));
-    else
-      side.unreadable.set(name, {
-        file: path,
-        why: `${first.path} is a file of the same prompt; keep one of them`,
-      });
+/**
+ * @param known the prompts of files that were synced before, by path
+ * @throws invalid where the folder cannot be read
+ */
+export async function readLocalSide(
+  folder: string,
+  naming: Naming,
+  known: ReadonlyMap<string, string>,
+): Promise<LocalSide> {
+  const { prompts, refused, ignored } = await readFolder(folder, naming);
+  const side: LocalSide = { files: new Map(), unreadable: new Map(), ignored };
+  for (const { name, path, bytes, content } of prompts) {
+    const changedAt = await changeOf(join(folder, path));
+    const key = contentKey(contentOf(content));
+    side.files.set(name, { path, bytes, content, key, changedAt });
   }
-  for (const { path, why } of scan.refused) {
-    side.unreadable.set(nameOf(path, pairing), { file: path, why: `${path}: ${why}` });
-    // Of a folder that cannot be read, all that was there.
-    for (const [file, name] of pairing.known) {
-      if (file.startsWith(`${path}/`)) side.unreadable.set(name, { file, why: `${path} ${why}` });
+  for (const { path, why, name } of refused) {
+    if (name !== undefined) side.unreadable.set(name, { path, why: `${path}: ${why}` });
+  }
+  // What stood in a folder that cannot be read is not gone.
+  for (const { path, why } of [...refused, ...ignored]) {
+    for (const [file, name] of known) {
+      const isBelow = file === path || file.startsWith(`${path}/`);
+      if (isBelow && !side.files.has(name) && !side.unreadable.has(name)) {
+        side.unreadable.set(name, { path: file, why: `${path}: ${why}` });
+      }
     }
   }
   return side;
@@ -85,31 +78,10 @@ export function fileOf(
     : rewritePromptFile(existing, content);
 }
 
-/** A file that was not synced before may be named as exactly as a prompt that is there already. */
-function nameOf(path: string, { naming, known, isThere }: Pairing): string {
-  const name = naming.nameOf(path);
-  const exact = withoutEnding(path);
-  return !known.has(path) && !isThere(name) && isThere(exact) ? exact : name;
-}
-
-async function readLocal(folder: string, path: string): Promise<LocalFile> {
-  const file = join(folder, path);
-  try {
-    const bytes = await readFile(file);
-    const changedAt = (await stat(file)).mtimeMs;
-    return { path, bytes, changedAt, ...readContent(path, bytes) };
-  } catch (thrown) {
-    const why = `${path}: cannot be read: ${reasonOf(thrown)}`;
-    return { path, bytes: Buffer.alloc(0), changedAt: 0, why };
-  }
-}
-
-function readContent(path: string, bytes: Buffer): Pick<LocalFile, "content" | "key" | "why"> {
-  try {
-    const content = readPromptFile(path, bytes);
-    return { content, key: contentKey(contentOf(content)) };
-  } catch (thrown) {
-    if (!(thrown instanceof PromptdError)) throw thrown;
-    return { why: `${path}: ${thrown.message}` };
-  }
+/** A file that is gone by now was changed at no time. */
+async function changeOf(file: string): Promise<number> {
+  return stat(file).then(
+    ({ mtimeMs }) => mtimeMs,
+    () => 0,
+  );
 }

@@ -116,10 +116,18 @@ export class Metadata {
 
   #text(): string {
     const names = [...this.#prompts.keys()].sort();
-    const prompts = Object.fromEntries(names.map((name) => [name, this.#prompts.get(name)]));
+    const prompts = Object.fromEntries(
+      names.map((name) => [name, inOrder(this.#prompts.get(name))]),
+    );
     const content = { format: 1, remote: this.remote, label: this.label, prompts };
     return `${JSON.stringify(content, null, 2)}\n`;
   }
+}
+
+/** Always the same, so that a commit shows what has changed. */
+function inOrder(of: PromptRecord | undefined): Partial<PromptRecord> {
+  const keys = Object.keys(record.shape) as (keyof PromptRecord)[];
+  return Object.fromEntries(keys.map((key) => [key, of?.[key]]));
 }
 
 function parse(text: string): MetadataContent {

@@ -20,8 +20,8 @@ import type { Surveyed } from "./survey.ts";
  * @throws invalid, and refused for a merge that is not decided
  */
 export async function prepareSend(bench: Bench, found: Surveyed): Promise<Prepared> {
-  const { name, listed, record } = found;
-  const local = requireContent(found);
+  const { name, local, listed, record } = found;
+  if (local === undefined) throw new TypeError("a file that is not there is sent");
   if (record?.merging && holdsMarkers(local.content.body)) {
     const message = `${local.path} still has conflict markers: decide them first`;
     throw new PromptdError("refused", message);
@@ -72,7 +72,7 @@ export function prepareWithdraw(bench: Bench, found: Surveyed): Prepared {
 async function send(
   { remote }: Bench,
   { listed, compared }: Surveyed,
-  local: LocalFile & { content: FileContent },
+  local: LocalFile,
   version: NewVersion,
 ): Promise<number> {
   const { body, tags } = contentOf(local.content);
@@ -115,11 +115,4 @@ function versionOf(
   const { body, labels = bench.labels, tags = [], commitMessage = "" } = content;
   const putOn = labels.filter((label) => label !== LATEST_LABEL);
   return { name, body, labels: putOn, tags, commitMessage, expectedLatestVersion };
-}
-
-function requireContent({ local }: Surveyed) {
-  if (local?.content === undefined || local.key === undefined) {
-    throw new TypeError("a file that is not there is sent");
-  }
-  return { ...local, content: local.content, key: local.key };
 }

@@ -26,7 +26,7 @@ export function resolution(found: Surveyed, side: "local" | "remote"): Step {
  */
 export async function prepareMerge(bench: Bench, found: Surveyed): Promise<Prepared> {
   const { name, local, remote, record } = found;
-  if (local?.content === undefined || remote === undefined) {
+  if (local === undefined || remote === undefined) {
     const message = "it was deleted on one side: take the local or the remote side";
     throw new PromptdError("refused", message);
   }

@@ -53,8 +53,7 @@ export async function run({ bench, command, prompts, ...how }: Run): Promise<Run
 }
 
 async function prepare(bench: Bench, found: Surveyed, decide: Run["decide"]): Promise<Job> {
-  const { name, state, why, local, record } = found;
-  const file = local?.path ?? record?.file;
+  const { name, state, file, why } = found;
   const item: RunItem = { name, ...(file !== undefined && { file }), state, outcome: "keep" };
   if (why !== undefined) return { found, item: { ...item, outcome: "error", why } };
   const step = decide(found);
@@ -149,7 +148,7 @@ function inOrder(jobs: readonly Job[], perform: (job: Job) => Promise<void>): Pr
   const running = new Map<string, Promise<void>>();
   const files = jobs.flatMap((job) => {
     const { name, local } = job.found;
-    return local?.content ? [{ job, prompt: { name, ...local.content } }] : [];
+    return local ? [{ job, prompt: { name, ...local.content } }] : [];
   });
   for (const { job, prompt, includes } of includedFirst(files)) {
     const before = includes.map((name) => running.get(name));

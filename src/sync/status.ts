@@ -10,8 +10,7 @@ export function statusOf(remote: string, label: string, found: Survey): StatusRe
   return { remote, label, prompts, ignored: found.ignored, counts, clean };
 }
 
-function itemOf({ name, state, why, local, record, listed }: Surveyed): StatusItem {
-  const file = local?.path ?? record?.file;
+function itemOf({ name, file, state, why, record, listed }: Surveyed): StatusItem {
   return {
     name,
     ...(file !== undefined && { file }),

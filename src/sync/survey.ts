@@ -19,6 +19,8 @@ const CONCURRENT = 8;
 export interface Surveyed {
   name: string;
   state: PromptState;
+  /** Where its file stands, or stood. */
+  file?: string;
   /** Why it is unreadable. */
   why?: string;
   /** Of use unless it is unreadable. */
@@ -54,9 +56,8 @@ export async function survey(parts: SurveyParts): Promise<Survey> {
   const { folder, remote, metadata, label, isAsked, onProgress } = parts;
   const listed = await remote.list(label);
   const known = metadata.files();
-  const naming = parts.naming.remembering(known);
-  const isThere = (name: string) => listed.has(name);
-  const local = await readLocalSide(folder, { naming, known, isThere });
+  const naming = namingOf(parts.naming, known, listed.keys());
+  const local = await readLocalSide(folder, naming, known);
   const all = [...local.files.keys(), ...local.unreadable.keys(), ...listed.keys()];
   const names = [...new Set([...all, ...metadata.names])].filter(isAsked).sort();
   let done = 0;
@@ -64,10 +65,25 @@ export async function survey(parts: SurveyParts): Promise<Survey> {
     const sides = { local: local.files.get(name), listed: listed.get(name) };
     const found = await compare(name, remote, metadata.get(name), sides);
     onProgress({ phase: "compare", done: ++done, total: names.length });
-    const { why } = local.unreadable.get(name) ?? {};
-    return why === undefined ? found : { ...found, state: "unreadable" as const, why };
+    const unreadable = local.unreadable.get(name);
+    if (unreadable === undefined) return found;
+    const { path: file, why } = unreadable;
+    return { ...found, state: "unreadable" as const, file, why };
   });
   return { prompts, ignored: local.ignored, naming };
+}
+
+/** Files keep the prompts that they were synced as. A new one may also be of exactly the name that is there. */
+function namingOf(
+  naming: Naming,
+  known: ReadonlyMap<string, string>,
+  there: Iterable<string>,
+): Naming {
+  const names = new Set(there);
+  const exact = [...names]
+    .map((name) => [`${name}.md`, name] as const)
+    .filter(([path]) => !names.has(naming.nameOf(path)));
+  return naming.remembering(known).remembering(exact);
 }
 
 async function compare(
@@ -83,14 +99,15 @@ async function compare(
     ...(record?.edited && { edited: true }),
     ...(local && { localChangedAt: local.changedAt }),
   };
+  const file = local?.path ?? record?.file;
   const found: Omit<Surveyed, "state"> = {
     name,
+    ...(file !== undefined && { file }),
     compared,
     ...(local && { local }),
     ...(listed && { listed }),
     ...(record && { record }),
   };
-  if (local?.why !== undefined) return { ...found, state: "unreadable", why: local.why };
   if (listed?.version === undefined) return judged(found);
   if (record !== undefined && isAsBefore(listed, record)) {
     compared.remote = compared.base;

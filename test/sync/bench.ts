@@ -41,7 +41,7 @@ export class SyncBench {
     return new SyncBench(this.folder, more.remote ?? this.remote, more);
   }
 
-  async write(path: string, content: string): Promise<void> {
+  async write(path: string, content: string | Uint8Array): Promise<void> {
     await mkdir(dirname(join(this.folder, path)), { recursive: true });
     await writeFile(join(this.folder, path), content);
   }

@@ -1,5 +1,6 @@
 /** The places that a folder is synced with in tests: each a real one, started for the test. */
 
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,7 +12,12 @@ import { Registry } from "../../src/store/registry.ts";
 import type { Remote } from "../../src/sync/sync.ts";
 import { startWithKeys } from "../langfuse/service.ts";
 
+/** Where fetch tells of what it sends. */
+const REQUESTS = "undici:request:create";
+
 export interface TestRemote extends Remote {
+  /** How many requests it was sent so far. */
+  asked(): number;
   close(): Promise<void>;
 }
 
@@ -31,6 +37,8 @@ export const REMOTES: TestRemoteKind[] = [
         source: new Registry(database),
         caller: { project: "default", actor: "sync", scopes: ["read", "write", "release"] },
         identity: "registry",
+        // It is in this process.
+        asked: () => 0,
         async close() {
           await database.close();
           rmSync(folder, { recursive: true });
@@ -43,11 +51,19 @@ export const REMOTES: TestRemoteKind[] = [
     async start() {
       const service = await startWithKeys();
       const api = new LangfuseApi({ baseUrl: service.baseUrl, ...service.admin });
+      let asked = 0;
+      const count = (message: unknown) => {
+        const { request } = message as { request: { origin: string } };
+        if (request.origin === service.baseUrl) asked += 1;
+      };
+      subscribe(REQUESTS, count);
       return {
         source: new LangfuseSource(api, NO_JOURNAL),
         caller: { project: "default", actor: "sync" },
         identity: `langfuse ${service.baseUrl}`,
+        asked: () => asked,
         async close() {
+          unsubscribe(REQUESTS, count);
           api.close();
           await service.close();
         },

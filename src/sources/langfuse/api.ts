@@ -50,7 +50,7 @@ const TIMEOUT_MS = 5000;
 const AGAIN_MS = 1000;
 
 /** The most that Langfuse puts on a page. */
-const PAGE = 100;
+export const PAGE = 100;
 
 /** More prompts than are read through: 100,000. */
 const MAX_PAGES = 1000;

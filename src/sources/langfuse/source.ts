@@ -33,7 +33,7 @@ import { CONCURRENT, type LangfuseApi } from "./api.ts";
 import { createVersion } from "./create-version.ts";
 import { deleteVersions } from "./delete-versions.ts";
 import { type Made, mutate } from "./mutation.ts";
-import { placesOf } from "./places.ts";
+import { placesOfAll } from "./places.ts";
 import { setLabels } from "./set-labels.ts";
 
 /** Labels shown of a prompt in a list. */
@@ -101,8 +101,12 @@ export class LangfuseSource implements PromptSource {
     const shown = found.slice(0, page.size);
     const names = shown.map(({ name }) => name);
     const revisions = await this.#revisions(project, names);
-    const described = await pLimit(CONCURRENT).map(shown, (entry) => this.#describe(entry));
-    const items = described.map((info) => ({ ...info, revision: revisions.get(info.name) ?? 0 }));
+    const labels = shown.map((entry) => [entry, shownLabels(entry)] as const);
+    const places = await placesOfAll(this.#api, labels);
+    const items = shown.map((entry) => {
+      const revision = revisions.get(entry.name) ?? 0;
+      return toPromptInfo(entry, places.get(entry.name) ?? new Map(), revision);
+    });
     const last = names.at(-1);
     return found.length > page.size && last !== undefined ? { items, next: last } : { items };
   }
@@ -232,24 +236,31 @@ export class LangfuseSource implements PromptSource {
       throw thrown;
     }
   }
+}
 
-  async #describe(entry: Entry): Promise<Omit<PromptInfo, "revision">> {
-    const latestVersion = newestOf(entry);
-    const shown = entry.labels.toSorted().slice(0, SHOWN_LABELS);
-    const places = await placesOf(this.#api, entry, shown);
-    return {
-      name: entry.name,
-      type: entry.type,
-      tags: entry.tags,
-      labels: shown.flatMap((label) => {
-        const version = places.get(label);
-        return version === undefined ? [] : { label, version };
-      }),
-      latestVersion,
-      versionCount: entry.versions.length,
-      updatedAt: entry.lastUpdatedAt,
-    };
-  }
+function shownLabels({ labels }: Entry): string[] {
+  return labels.toSorted().slice(0, SHOWN_LABELS);
+}
+
+/** @param places the versions of its labels */
+function toPromptInfo(
+  entry: Entry,
+  places: ReadonlyMap<string, number>,
+  revision: number,
+): PromptInfo {
+  return {
+    name: entry.name,
+    type: entry.type,
+    tags: entry.tags,
+    labels: shownLabels(entry).flatMap((label) => {
+      const version = places.get(label);
+      return version === undefined ? [] : { label, version };
+    }),
+    latestVersion: newestOf(entry),
+    versionCount: entry.versions.length,
+    updatedAt: entry.lastUpdatedAt,
+    revision,
+  };
 }
 
 function toVersionInfo(answer: VersionAnswer): VersionInfo {
