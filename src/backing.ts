@@ -24,7 +24,7 @@ import { Tiers } from "./core/tiers.ts";
 import { langfuseOf, langfuseSource } from "./langfuse-source.ts";
 import { seed } from "./seed.ts";
 import type { Settings } from "./settings.ts";
-import { isUnreadable } from "./sources/langfuse/faults.ts";
+import { isUnreadable } from "./sources/faults.ts";
 import { CallCountRows } from "./store/call-counts.ts";
 import { changeTail, databaseId } from "./store/change-tail.ts";
 import type { Database } from "./store/database.ts";

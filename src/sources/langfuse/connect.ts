@@ -2,8 +2,8 @@
 
 import type { PromptSource } from "../../core/ports.ts";
 import type { SourceFollowing, SourceJournal } from "../../core/source-journal.ts";
+import { Follower } from "../follower.ts";
 import { type LangfuseAccess, LangfuseApi } from "./api.ts";
-import { Follower } from "./follower.ts";
 import { LangfuseSource } from "./source.ts";
 import { type Delivery, readDelivery } from "./webhook.ts";
 
@@ -39,7 +39,7 @@ const RECENT_MS = 10_000;
 export function connectLangfuse(parts: LangfuseParts): LangfuseConnection {
   const { access, journal, following, project, pollMs, webhookSecret, onState, onChanges } = parts;
   const api = new LangfuseApi(access);
-  const follower = new Follower({ api, following, project, pollMs, onState, onChanges });
+  const follower = new Follower({ place: api, following, project, pollMs, onState, onChanges });
   return {
     source: new LangfuseSource(api, journal),
     begin: () => follower.begin(),
