@@ -17,7 +17,7 @@ export interface RequestOptions {
 
 /**
  * A request, until its signal is aborted. An answer that is a failure is thrown as
- * the Response, with what its JSON says as `error`.
+ * the Response, with what its JSON says as `error`; a PromptdError stays what it is.
  */
 export type Work<Answer> = (params: { signal: AbortSignal }) => Promise<Answer>;
 
@@ -94,8 +94,10 @@ export class Requests {
       request.signal.throwIfAborted();
       return answer;
     } catch (thrown) {
+      if (thrown instanceof PromptdError) throw thrown;
       if (!(thrown instanceof Response)) {
-        throw this.#faults.unreached(thrown, request.signal.aborted);
+        const late = request.signal.aborted || (thrown as Error)?.name === "TimeoutError";
+        throw this.#faults.unreached(thrown, late);
       }
       const { status, headers } = thrown;
       // Of a body that is not JSON a package may keep the parser's complaint, which quotes it.
