@@ -71,6 +71,11 @@ export class LangfuseApi implements Place {
     return this.#requests.heard;
   }
 
+  /** Asks for no more than an answer. @throws unavailable */
+  async reach(timeoutMs: number): Promise<void> {
+    await this.page({}, 1, 1, timeoutMs);
+  }
+
   async sighting(prompt: string): Promise<Sighting> {
     return toSighting(prompt, await this.entry(prompt));
   }
