@@ -107,7 +107,11 @@ export class LangsmithApi implements Place {
       this.#commits(name),
       this.#tags(name),
     ]);
-    return repo && { repo, commits, tags };
+    if (repo === undefined) return undefined;
+    const known = new Set(commits.map(({ id }) => id));
+    // Made and labelled between the two answers: it must not look as if the label were gone.
+    const late = tags.some(({ commit_id }) => !known.has(commit_id));
+    return { repo, tags, commits: late ? await this.#commits(name) : commits };
   }
 
   /** @throws not_found, unavailable */

@@ -176,8 +176,9 @@ export class LangsmithSource implements PromptSource {
     );
   }
 
-  setTags(caller: Caller, edit: Edit & { tags: readonly string[] }) {
-    return this.#mutate(caller, edit, (mutation) => setTags(mutation, edit));
+  async setTags(caller: Caller, edit: Edit & { tags: readonly string[] }) {
+    const made = await this.#mutate(caller, edit, (mutation) => setTags(mutation, edit));
+    return { revision: made.revision, previous: made.previous };
   }
 
   deleteVersions(caller: Caller, edit: Edit & { versions: readonly number[] | "all" }) {
