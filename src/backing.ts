@@ -96,7 +96,7 @@ export async function openBacking(
   const knownKeys = new KnownKeys(keys, feed, lastKnownGood.keys, circuit);
   const elsewhere = new Set(settings.source === "registry" ? [] : [DEFAULT_PROJECT]);
   const registry = new Registry(database, Date.now, newId, elsewhere);
-  const following = followingParts(database, feed, settings.source, log);
+  const following = followingParts(database, feed, log);
   const langfuse = await langfuseSource(settings, following);
   const place = langfuse ?? (await langsmithSource(settings, following));
   const placeCircuit = place && new Breaker(place.name, PLACE_CIRCUIT);
@@ -222,14 +222,14 @@ export async function openBacking(
   }
 }
 
-/** What following prompts that live elsewhere needs, and tells. @param place as its setting calls it */
-function followingParts(database: Database, feed: Feed, place: string, log: Logger) {
+/** What following prompts that live elsewhere needs. */
+function followingParts(database: Database, feed: Feed, log: Logger) {
   return {
     project: DEFAULT_PROJECT,
     journal: new StoredSourceJournal(database),
     following: new StoredSourceFollowing(database),
     onChanges: () => feed.catchUp(),
-    onState(err: unknown) {
+    onState(place: string, err: unknown) {
       if (err === undefined) log.info(`changes in ${place} are followed again`);
       else log.warn({ err }, `changes in ${place} cannot be followed`);
     },

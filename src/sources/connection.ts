@@ -10,8 +10,8 @@ export interface ConnectionParts {
   journal: SourceJournal;
   following: SourceFollowing;
   pollMs: number;
-  /** Told when it cannot be followed, and, without a fault, when it can again. */
-  onState: (fault: unknown) => void;
+  /** Told when a place cannot be followed, and, without a fault, when it can again. */
+  onState: (place: string, fault: unknown) => void;
   /** Told once the history may have changes of what others did there; waited for. */
   onChanges: () => Promise<void>;
 }
@@ -46,7 +46,8 @@ export function connect(
   source: PromptSource,
   parts: ConnectionParts,
 ): SourceConnection & { follower: Follower } {
-  const { following, project, pollMs, onState, onChanges } = parts;
+  const { following, project, pollMs, onChanges } = parts;
+  const onState = (fault: unknown) => parts.onState(api.name, fault);
   const follower = new Follower({ place: api, following, project, pollMs, onState, onChanges });
   return {
     name: api.name,

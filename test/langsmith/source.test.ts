@@ -203,7 +203,22 @@ describe("a race", () => {
     expect((await get("p", "latest")).prompt?.template.value).toBe("theirs");
   });
 
-  it("for a prompt that is new", async () => {
+  it("is one also where LangSmith does not look at parents, and both versions are kept", async () => {
+    await behind.push("p", "1");
+    behind.standIn.checksParents = false;
+    raced("p");
+    const late = create("p", "mine", { expectedLatestVersion: 1, labels: ["qa"] });
+    await expect(late).rejects.toMatchObject({ code: Code.Aborted });
+    await expect(late).rejects.toThrow("version 3 was created, without labels and tags");
+    expect((await get("p", "latest")).prompt?.template.value).toBe("mine");
+    await expect(get("p", "qa")).rejects.toMatchObject({ code: Code.NotFound });
+    expect(await changesOf(behind.service, "p")).toMatchObject([{ versions: [3] }]);
+    raced("p");
+    expect(await create("p", "again", { labels: ["qa"] })).toMatchObject({ version: 5 });
+    expect((await get("p", "qa")).prompt?.template.value).toBe("again");
+  });
+
+  it("for a prompt that is new loses nothing either", async () => {
     behind.standIn.before = async ({ method, path }) => {
       if (method !== "POST" || !path.startsWith("/repos")) return;
       behind.standIn.before = () => {};

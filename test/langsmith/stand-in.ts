@@ -15,6 +15,8 @@ export interface StandIn {
   seen: string[];
   /** Told of each request before it is answered; may answer in its place, or make it wait. */
   before: (request: Asked, response: ServerResponse) => void | Promise<void>;
+  /** Whether a commit is refused whose parent is not the newest one. */
+  checksParents: boolean;
   /** Whether a change was made, though nobody hears of it: cuts the connection after it. */
   cutAfter: (request: Asked) => boolean;
   close(): void;
@@ -73,7 +75,7 @@ export async function startStandIn(): Promise<StandIn> {
     try {
       const workspace = workspaces.get(String(request.headers["x-api-key"]));
       if (workspace === undefined) throw new Failure(401, "Invalid token");
-      const answer = answerOf(asked, workspace, strangers);
+      const answer = answerOf(asked, workspace, strangers, standIn.checksParents);
       if (standIn.cutAfter(asked)) request.socket.destroy();
       else reply(response, 200, answer);
     } catch (thrown) {
@@ -91,6 +93,7 @@ export async function startStandIn(): Promise<StandIn> {
     },
     seen: [],
     before: () => {},
+    checksParents: true,
     cutAfter: () => false,
     close() {
       server.closeAllConnections();
@@ -118,7 +121,12 @@ async function read(request: IncomingMessage): Promise<Asked> {
   return { method, path, body: text === "" ? {} : JSON.parse(text) };
 }
 
-function answerOf({ method, path, body }: Asked, workspace: Workspace, strangers: Repo): unknown {
+function answerOf(
+  { method, path, body }: Asked,
+  workspace: Workspace,
+  strangers: Repo,
+  checksParents: boolean,
+): unknown {
   const { pathname, searchParams } = new URL(path, "http://x");
   const parts = pathname.split("/").filter(Boolean).map(decodeURIComponent);
   const [kind, owner, handle = "", part, label] = parts;
@@ -131,7 +139,7 @@ function answerOf({ method, path, body }: Asked, workspace: Workspace, strangers
   if (owner !== "-" || repo === undefined) throw new Failure(404, "Repository not found");
   if (kind === "commits" && part === undefined) {
     if (method === "GET") return listCommits(repo, searchParams);
-    return { commit: commitOf(createCommit(repo, body)) };
+    return { commit: commitOf(createCommit(repo, body, checksParents)) };
   }
   if (kind === "commits") return manifestOf(repo, part ?? "");
   if (part === "tags") return changeTags(repo, method, label, body);
@@ -163,9 +171,9 @@ function newRepo(repo_handle: string, is_public: boolean, tags: string[]): Repo 
   return { ...about, created_at: now, updated_at: now, commits: [], commitTags: new Map() };
 }
 
-function createCommit(repo: Repo, body: Asked["body"]): Commit {
+function createCommit(repo: Repo, body: Asked["body"], checksParents: boolean): Commit {
   const newest = repo.commits.at(-1);
-  if ((body.parent_commit ?? undefined) !== newest?.commit_hash) {
+  if (checksParents && (body.parent_commit ?? undefined) !== newest?.commit_hash) {
     throw new Failure(409, "Parent commit is not the latest commit");
   }
   if (newest && JSON.stringify(newest.manifest) === JSON.stringify(body.manifest)) {

@@ -40,51 +40,57 @@ export async function createVersion(
     if (history && newest && contentHash(canonicalBody(newest)) === hash) {
       return putOnExisting(mutation, history, asked);
     }
-    try {
-      return await create(mutation, history, asked);
-    } catch (thrown) {
+    const commit = await commitOn(mutation, history, asked).catch(async (thrown: unknown) => {
       const error = PromptdError.from(thrown);
       const lost = error.code === "conflict" && (await wasOvertaken(mutation, history, name));
       if (!lost || attempt === ATTEMPTS) throw error;
-    }
+    });
+    if (commit !== undefined) return afterCommit(mutation, history, asked, commit.id);
   }
 }
 
-async function create(
+/** @throws conflict where somebody else was faster */
+async function commitOn(
   mutation: Mutation<LangsmithApi>,
   history: History | undefined,
-  asked: Asked,
-): Promise<Created> {
+  { name, labels, tags, commitMessage: description, manifest }: Asked,
+): Promise<{ id: string }> {
   const { api, send } = mutation;
-  const { name, labels, tags, commitMessage: description, manifest, hash } = asked;
-  const moves = [...new Set(labels)].map((label) => ({ label, version: newestOf(history) + 1 }));
   await requireMovable(mutation, labels);
   if (history === undefined) await send(() => api.createRepo(name, tags ?? []));
   const parent = history?.commits.at(-1)?.commit_hash;
-  const commit = await send(() => api.commit(name, { manifest, parent, description }));
+  return send(() => api.commit(name, { manifest, parent, description }));
+}
+
+/** Finds out what a commit became, and puts labels and tags beside it. */
+async function afterCommit(
+  mutation: Mutation<LangsmithApi>,
+  history: History | undefined,
+  asked: Asked,
+  id: string,
+): Promise<Created> {
+  const { name, labels, tags, commitMessage: reason, hash: contentHash } = asked;
   const expected = newestOf(history) + 1;
-  const change = {
+  const created = (version: number) => ({
     kind: "version_created" as const,
-    reason: description,
-    versions: [expected],
-    contentHashes: [hash],
+    reason,
+    versions: [version],
+    contentHashes: [contentHash],
     labels: [],
-  };
-  const { after, version } = await whatCame(mutation, name, commit.id).catch((thrown) => {
-    mutation.done.push(change);
+  });
+  const { after, version } = await whatCame(mutation, name, id).catch((thrown: unknown) => {
+    mutation.done.push(created(expected));
     throw withoutLabels(PromptdError.from(thrown), expected);
   });
   if (version !== expected && asked.expectedLatestVersion !== undefined) {
-    mutation.done.push({ ...change, versions: [version] });
+    mutation.done.push(created(version));
     const message = `somebody else created a version of prompt "${name}" at the same moment`;
     throw withoutLabels(new PromptdError("conflict", message), version);
   }
-  const planned = plannedMoves(
-    after,
-    moves.map(({ label }) => ({ label, version })),
-  );
-  await putBeside(mutation, after, { planned, tags }, { ...change, versions: [version] });
-  return { version, created: true, contentHash: hash, previous: previousMoves(planned) };
+  const moves = [...new Set(labels)].map((label) => ({ label, version }));
+  const planned = plannedMoves(after, moves);
+  await putBeside(mutation, after, { planned, tags }, created(version));
+  return { version, created: true, contentHash, previous: previousMoves(planned) };
 }
 
 /** Which version a commit became: LangSmith tells its hash alone. */
