@@ -71,20 +71,28 @@ async function openRemote(
     case "langfuse":
       return openLangfuse(langfuseAccess(terminal));
     case "langsmith":
-      return openLangsmith();
+      return openLangsmith(langsmithAccess(terminal));
   }
 }
 
-function langfuseAccess({ env }: Terminal) {
-  const { langfuseBaseUrl, langfusePublicKey, langfuseSecretKey } = asUsage(() =>
-    loadSettings(env),
-  );
-  if (langfuseBaseUrl === undefined) {
-    const description = "expected the Langfuse to sync with";
-    throw new WrongUsage(PromptdError.invalid({ field: "LANGFUSE_BASE_URL", description }));
+function langfuseAccess({ env }: Terminal): Parameters<typeof openLangfuse>[0] {
+  const settings = asUsage(() => loadSettings(env));
+  const { langfuseBaseUrl: baseUrl, langfusePublicKey, langfuseSecretKey } = settings;
+  if (baseUrl === undefined)
+    throw missing("LANGFUSE_BASE_URL", "expected the Langfuse to sync with");
+  return { baseUrl, publicKey: langfusePublicKey ?? "", secretKey: langfuseSecretKey ?? "" };
+}
+
+function langsmithAccess({ env }: Terminal): Parameters<typeof openLangsmith>[0] {
+  const { langsmithEndpoint: endpoint, langsmithApiKey: apiKey } = asUsage(() => loadSettings(env));
+  if (apiKey === undefined) {
+    throw missing("LANGSMITH_API_KEY", "expected a key of the LangSmith to sync with");
   }
-  const keys = { publicKey: langfusePublicKey ?? "", secretKey: langfuseSecretKey ?? "" };
-  return { baseUrl: langfuseBaseUrl, ...keys };
+  return { endpoint, apiKey };
+}
+
+function missing(field: string, description: string): WrongUsage {
+  return new WrongUsage(PromptdError.invalid({ field, description }));
 }
 
 /** Which prompts are meant; none: all. */

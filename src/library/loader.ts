@@ -109,7 +109,7 @@ export async function loadPrompt(
 
 /** A prompt's file, and what is remembered of it. */
 interface Kept {
-  file: LocalFile & Required<Pick<LocalFile, "content" | "key">>;
+  file: LocalFile;
   record: PromptRecord | undefined;
 }
 
@@ -139,18 +139,15 @@ class SyncedFolder {
   async load(name: string, label: string): Promise<LoadedPrompt> {
     const known = this.#metadata.files();
     const naming = this.#naming.remembering(known);
-    const side = await readLocalSide(this.#root, { naming, known, isThere: () => false });
+    const side = await readLocalSide(this.#root, naming, known);
     const find = (asked: string, selector: Selector): Kept => {
+      const unreadable = side.unreadable.get(asked);
+      if (unreadable !== undefined) throw new PromptdError("invalid", unreadable.why);
       const file = side.files.get(asked);
-      const why = side.unreadable.get(asked)?.why ?? file?.why;
-      if (why !== undefined) throw new PromptdError("invalid", why);
-      if (file?.content === undefined || file.key === undefined) {
+      if (file === undefined) {
         throw new PromptdError("not_found", `it has no file of the prompt "${asked}"`);
       }
-      const kept = {
-        file: { ...file, content: file.content, key: file.key },
-        record: this.#metadata.get(asked),
-      };
+      const kept = { file, record: this.#metadata.get(asked) };
       requireSame(asked, selector, this.label, kept);
       return kept;
     };

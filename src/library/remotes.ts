@@ -3,12 +3,12 @@
 import { baseUrlOf, type Connection, openService } from "../client/service.ts";
 import { ServiceSource } from "../client/source.ts";
 import { promptChanges } from "../client/watching.ts";
-import { PromptdError } from "../core/errors.ts";
 import { DEFAULT_PROJECT } from "../core/keys.ts";
 import { NO_JOURNAL } from "../core/no-journal.ts";
 import type { Caller } from "../core/ports.ts";
 import { LATEST_LABEL } from "../core/prompt.ts";
 import type { LangfuseAccess } from "../sources/langfuse/api.ts";
+import type { LangsmithAccess } from "../sources/langsmith/client.ts";
 import type { Remote } from "../sync/sync.ts";
 
 /** A place, until it is closed. */
@@ -54,9 +54,18 @@ export async function openLangfuse(access: LangfuseAccess): Promise<OpenRemote> 
   };
 }
 
-/** The workspace of a LangSmith that the key belongs to. @throws refused */
-export async function openLangsmith(): Promise<OpenRemote> {
-  throw new PromptdError("refused", "LangSmith cannot be synced with yet");
+/** The workspace of a LangSmith that the key belongs to. */
+export async function openLangsmith(access: LangsmithAccess): Promise<OpenRemote> {
+  // As above.
+  const { LangsmithApi } = await import("../sources/langsmith/api.ts");
+  const { LangsmithSource } = await import("../sources/langsmith/source.ts");
+  const api = new LangsmithApi(access);
+  return {
+    source: new LangsmithSource(api, NO_JOURNAL),
+    caller: CALLER,
+    identity: `langsmith ${withoutSecrets(access.endpoint)}`,
+    close: () => api.close(),
+  };
 }
 
 /** Identities are committed. */

@@ -195,6 +195,7 @@ export function toResolution(choice: Choice): Resolution {
     reason: WIRE_REASONS[reason],
     contentHash: version.contentHash,
     components: [...components],
+    sourceVersion: version.sourceVersion ?? "",
     ...(rollout && {
       arm: rollout.arm,
       rolloutRevision: BigInt(rollout.revision),

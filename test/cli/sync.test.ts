@@ -253,5 +253,9 @@ describe("sync with a Langfuse", () => {
       code: 2,
       err: "promptd: LANGFUSE_BASE_URL: expected the Langfuse to sync with\n",
     });
+    expect(await sync("init --remote langsmith")).toMatchObject({
+      code: 2,
+      err: "promptd: LANGSMITH_API_KEY: expected a key of the LangSmith to sync with\n",
+    });
   });
 });

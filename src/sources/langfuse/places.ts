@@ -1,8 +1,9 @@
 import pLimit from "p-limit";
 import { PromptdError } from "../../core/errors.ts";
 import { LATEST_LABEL } from "../../core/prompt.ts";
+import { CONCURRENT } from "../requests.ts";
 import { type Entry, newestOf } from "./answers.ts";
-import { CONCURRENT, type LangfuseApi, PAGE } from "./api.ts";
+import { type LangfuseApi, PAGE } from "./api.ts";
 
 /**
  * Which versions labels stand on: Langfuse lists a prompt's labels without that,
