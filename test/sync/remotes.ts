@@ -5,12 +5,15 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { NO_JOURNAL } from "../../src/core/source-journal.ts";
+import { openLangsmith, openPromptd } from "../../src/library/remotes.ts";
 import { LangfuseApi } from "../../src/sources/langfuse/api.ts";
 import { LangfuseSource } from "../../src/sources/langfuse/source.ts";
 import { openDatabase } from "../../src/store/open.ts";
 import { Registry } from "../../src/store/registry.ts";
 import type { Remote } from "../../src/sync/sync.ts";
 import { startWithKeys } from "../langfuse/service.ts";
+import { startStandIn } from "../langsmith/stand-in.ts";
+import { startService } from "../support/service.ts";
 
 /** Where fetch tells of what it sends. */
 const REQUESTS = "undici:request:create";
@@ -66,6 +69,38 @@ export const REMOTES: TestRemoteKind[] = [
           unsubscribe(REQUESTS, count);
           api.close();
           await service.close();
+        },
+      };
+    },
+  },
+  {
+    name: "a running promptd",
+    async start() {
+      const service = await startService();
+      const address = service.runtime.grpcAddress;
+      const remote = await openPromptd({ address, timeoutMs: 10_000, tls: {} });
+      return {
+        ...remote,
+        asked: () => service.log.filter((line) => line.includes('"msg":"call"')).length,
+        async close() {
+          remote.close();
+          await service.close();
+        },
+      };
+    },
+  },
+  {
+    name: "a LangSmith",
+    async start() {
+      const standIn = await startStandIn();
+      const apiKey = standIn.newWorkspace();
+      const remote = await openLangsmith({ endpoint: standIn.url, apiKey });
+      return {
+        ...remote,
+        asked: () => standIn.seen.length,
+        async close() {
+          remote.close();
+          standIn.close();
         },
       };
     },
