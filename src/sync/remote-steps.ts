@@ -17,14 +17,14 @@ import type { Surveyed } from "./survey.ts";
  * The file becomes a version, which follows the newest that was seen: whoever creates one
  * meanwhile makes a conflict of it.
  *
- * @throws invalid, and refused for a merge that is not decided
+ * @throws invalid, and conflict for a merge that is not decided
  */
 export async function prepareSend(bench: Bench, found: Surveyed): Promise<Prepared> {
   const { name, local, listed, record } = found;
   if (local === undefined) throw new TypeError("a file that is not there is sent");
   if (record?.merging && holdsMarkers(local.content.body)) {
     const message = `${local.path} still has conflict markers: decide them first`;
-    throw new PromptdError("refused", message);
+    throw new PromptdError("conflict", message);
   }
   const version = versionOf(bench, name, local.content, listed?.latestVersion ?? 0);
   requireValidVersion(version);

@@ -140,7 +140,8 @@ async function commit(
   for (const result of settled) if (result.status === "rejected") throw result.reason;
   // What includes others may have gone by then, or be changed.
   for (const job of withdrawals) await perform(job);
-  await finish(bench, jobs, sends.length > 0);
+  await note(bench, jobs, sends.length > 0);
+  if (planned.length > 0) await bench.backups.prune();
 }
 
 /** What is included goes before what includes it. */
@@ -162,8 +163,8 @@ function inOrder(jobs: readonly Job[], perform: (job: Job) => Promise<void>): Pr
 }
 
 /** Remembers what was seen of the others, and when the other side says that it took what was sent. */
-async function finish(bench: Bench, jobs: readonly Job[], sent: boolean): Promise<void> {
-  const { metadata, remote, backups, label } = bench;
+async function note(bench: Bench, jobs: readonly Job[], sent: boolean): Promise<void> {
+  const { metadata, remote, label } = bench;
   for (const { found, item } of jobs) {
     if (["keep", "refuse", "error"].includes(item.outcome)) {
       if (metadata.get(found.name) === found.record) metadata.set(found.name, noteSeen(found));
@@ -177,7 +178,6 @@ async function finish(bench: Bench, jobs: readonly Job[], sent: boolean): Promis
     metadata.set(found.name, { ...record, remote_updated_at: now.updatedAt.toISOString() });
   }
   await metadata.save();
-  await backups.prune();
 }
 
 /** @throws what is neither our judgement nor the file system's */

@@ -34,6 +34,8 @@ import { statusOf } from "./status.ts";
 import { type Survey, type Surveyed, survey } from "./survey.ts";
 import { ticks } from "./watch.ts";
 
+export type { Strategy };
+
 /** The other side. */
 export interface Remote {
   source: SyncSource;
@@ -90,6 +92,9 @@ export interface SyncParts {
   onWrite?: OnWrite;
 }
 
+/** Keeps backups out of commits. */
+const IGNORE_FILE = ".promptd/.gitignore";
+
 /** Looks again where nobody tells of changes. */
 const INTERVAL_MS = 30_000;
 
@@ -124,7 +129,9 @@ export class Sync {
     const metadata = Metadata.begin(disk, this.#parts.remote.identity, chosen);
     const found = await this.#survey(root, metadata, chosen);
     beginMetadata(metadata, found.prompts);
-    await disk.put(".promptd/.gitignore", Buffer.from("/backups/\n"));
+    if ((await disk.read(IGNORE_FILE)) === undefined) {
+      await disk.put(IGNORE_FILE, Buffer.from("/backups/\n"));
+    }
     await metadata.save();
     const status = await this.status({ label: chosen });
     return { synced: status.counts.synced ?? 0, status };
@@ -176,22 +183,25 @@ export class Sync {
     await bench.metadata.save();
   }
 
-  /** Puts the content of a version into the file, as an edit. @throws not_found */
+  /** Puts the content of a version into the file, as an edit that is marked. @throws not_found */
   async rollback(name: string, version: number): Promise<{ file: string }> {
     const { bench, found } = await this.#look({ names: [name] });
     const [each] = found.prompts;
+    if (each === undefined) throw new TypeError("who was not found is refused");
     const content = await this.#remote.load(name, version);
-    if (each === undefined) throw new PromptdError("not_found", `no prompt "${name}" is known`);
-    const why = `replaced by version ${version}`;
-    const { path } = await writeEdit(bench, each, content, why);
+    const { path } = await writeEdit(bench, each, content, `replaced by version ${version}`);
     await this.markEdited(name);
     return { file: path };
   }
 
+  /** @throws not_found where nobody has ever heard of it */
   async log(name: string): Promise<PromptLog> {
     const bench = await this.#bench({});
     const versions = await this.#remote.versions(name);
     const backups = await bench.backups.list(name);
+    if (versions.length + backups.length === 0 && bench.metadata.get(name) === undefined) {
+      throw new PromptdError("not_found", `nothing is known of a prompt "${name}"`);
+    }
     const { file, remote_version, pulled_at, pushed_at } = bench.metadata.get(name) ?? {};
     return {
       name,

@@ -5,6 +5,7 @@ import { join, resolve } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { Naming } from "../../src/files/naming.ts";
 import { newPromptFile } from "../../src/files/rewrite.ts";
+import { expectRandomTexts } from "../support/leaks.ts";
 import { SyncBench, text } from "./bench.ts";
 import { REMOTES, type TestRemote } from "./remotes.ts";
 
@@ -12,6 +13,9 @@ import { REMOTES, type TestRemote } from "./remotes.ts";
 const PATTERNS = resolve("../shared/data/fabric-patterns");
 const isReal = existsSync(PATTERNS);
 const COUNT = 225;
+
+// Their names stand in their texts.
+if (isReal) expectRandomTexts();
 
 /** The files of as many prompts, by path. */
 async function promptFiles(): Promise<[path: string, bytes: Uint8Array][]> {

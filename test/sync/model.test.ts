@@ -285,7 +285,11 @@ const other = oneof(
   })),
   name.map((name) => ({
     how: `rollback ${name}`,
-    act: (sync: Sync) => orNothing(sync.rollback(name, 1)).then(() => undefined),
+    act: async (sync: Sync) => {
+      const oldest = (await orNothing(sync.log(name)))?.versions.at(-1)?.version;
+      await orNothing(sync.rollback(name, oldest ?? 1));
+      return undefined;
+    },
   })),
   name.map((name) => ({
     how: `restore ${name}`,
