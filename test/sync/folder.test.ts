@@ -7,7 +7,7 @@ import { Naming } from "../../src/files/naming.ts";
 import { newPromptFile } from "../../src/files/rewrite.ts";
 import { expectRandomTexts } from "../support/leaks.ts";
 import { SyncBench, text } from "./bench.ts";
-import { REMOTES, type TestRemote } from "./remotes.ts";
+import { REMOTES_OF_ANYTHING, type TestRemote } from "./remotes.ts";
 
 /** Real prompts, where they stand beside the project. */
 const PATTERNS = resolve("../shared/data/fabric-patterns");
@@ -32,52 +32,55 @@ async function promptFiles(): Promise<[path: string, bytes: Uint8Array][]> {
   });
 }
 
-describe.each(REMOTES)(`225 ${isReal ? "real" : "made"} prompts and $name`, ({ start }) => {
-  const naming = new Naming("kebab");
-  let remote: TestRemote;
-  let here: SyncBench;
-  let there: SyncBench;
+describe.each(REMOTES_OF_ANYTHING)(
+  `225 ${isReal ? "real" : "made"} prompts and $name`,
+  ({ start }) => {
+    const naming = new Naming("kebab");
+    let remote: TestRemote;
+    let here: SyncBench;
+    let there: SyncBench;
 
-  beforeAll(async () => {
-    remote = await start();
-  });
-
-  afterAll(() => remote.close());
-
-  beforeEach(async () => {
-    here = await SyncBench.open(remote, { naming });
-    there = await SyncBench.open(remote, { naming, settings: { label: "production" } });
-  });
-
-  afterEach(async () => {
-    await Promise.all([here.close(), there.close()]);
-  });
-
-  it("go from a folder to another, and differ in no byte", { timeout: 120_000 }, async () => {
-    for (const [path, bytes] of await promptFiles()) await here.write(path, bytes);
-    await here.sync.init();
-    const pushed = await here.sync.push({ labels: ["production"] });
-    expect(pushed.summary).toMatchObject({ pushed: COUNT, errors: 0, conflicts: 0 });
-    await there.sync.init();
-    const pulled = await there.sync.pull();
-    expect(pulled.summary).toMatchObject({ pulled: COUNT, errors: 0, conflicts: 0 });
-    const folders = ["-r", "--exclude=.promptd", here.folder, there.folder];
-    expect(spawnSync("diff", folders, { encoding: "utf8" })).toMatchObject({
-      stdout: "",
-      status: 0,
+    beforeAll(async () => {
+      remote = await start();
     });
 
-    for (const bench of [here, there]) {
-      const files = await bench.files();
-      for (const command of ["pull", "push"] as const) {
-        const before = remote.asked();
-        const { summary, ok } = await bench.sync[command]();
-        expect({ kept: summary.kept, ok }).toEqual({ kept: COUNT, ok: true });
-        // Three pages of all prompts, and three of those with the label.
-        expect(remote.asked() - before).toBeLessThanOrEqual(6);
+    afterAll(() => remote.close());
+
+    beforeEach(async () => {
+      here = await SyncBench.open(remote, { naming });
+      there = await SyncBench.open(remote, { naming, settings: { label: "production" } });
+    });
+
+    afterEach(async () => {
+      await Promise.all([here.close(), there.close()]);
+    });
+
+    it("go from a folder to another, and differ in no byte", { timeout: 120_000 }, async () => {
+      for (const [path, bytes] of await promptFiles()) await here.write(path, bytes);
+      await here.sync.init();
+      const pushed = await here.sync.push({ labels: ["production"] });
+      expect(pushed.summary).toMatchObject({ pushed: COUNT, errors: 0, conflicts: 0 });
+      await there.sync.init();
+      const pulled = await there.sync.pull();
+      expect(pulled.summary).toMatchObject({ pulled: COUNT, errors: 0, conflicts: 0 });
+      const folders = ["-r", "--exclude=.promptd", here.folder, there.folder];
+      expect(spawnSync("diff", folders, { encoding: "utf8" })).toMatchObject({
+        stdout: "",
+        status: 0,
+      });
+
+      for (const bench of [here, there]) {
+        const files = await bench.files();
+        for (const command of ["pull", "push"] as const) {
+          const before = remote.asked();
+          const { summary, ok } = await bench.sync[command]();
+          expect({ kept: summary.kept, ok }).toEqual({ kept: COUNT, ok: true });
+          // Three pages of all prompts, and three of those with the label.
+          expect(remote.asked() - before).toBeLessThanOrEqual(6);
+        }
+        expect((await bench.sync.status()).clean).toBe(true);
+        expect(await bench.files()).toEqual(files);
       }
-      expect((await bench.sync.status()).clean).toBe(true);
-      expect(await bench.files()).toEqual(files);
-    }
-  });
-});
+    });
+  },
+);

@@ -18,7 +18,7 @@ import type { RunReport } from "../../src/sync/report.ts";
 import type { RunOptions, Sync } from "../../src/sync/sync.ts";
 import { SyncBench } from "./bench.ts";
 import { Crash, Fate } from "./crashing.ts";
-import { REMOTES, type TestRemote } from "./remotes.ts";
+import { REMOTES_OF_ANYTHING, type TestRemote } from "./remotes.ts";
 
 const NAMES = ["a", "b", "folder/c"];
 
@@ -306,7 +306,7 @@ const syncing = record({
   race: option(edit, { nil: undefined, freq: 5 }),
 }).map(({ what, crashAfter, race }) => new SyncCommand(what.how, what.act, crashAfter, race));
 
-describe.each(REMOTES)("a folder and $name", ({ name: kind, start }) => {
+describe.each(REMOTES_OF_ANYTHING)("a folder and $name", ({ name: kind, start }) => {
   let remote: TestRemote;
 
   beforeAll(async () => {

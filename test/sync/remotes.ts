@@ -29,6 +29,7 @@ export interface TestRemoteKind {
   start(): Promise<TestRemote>;
 }
 
+/** All take the same, but for LangSmith: no folders in names, and no version like the one before. */
 export const REMOTES: TestRemoteKind[] = [
   {
     name: "a registry",
@@ -106,3 +107,5 @@ export const REMOTES: TestRemoteKind[] = [
     },
   },
 ];
+
+export const REMOTES_OF_ANYTHING = REMOTES.filter(({ name }) => name !== "a LangSmith");
