@@ -2,8 +2,8 @@ import { rename, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { PromptdError } from "../../src/core/errors.ts";
-import type { PromptSource } from "../../src/core/ports.ts";
 import { Naming } from "../../src/files/naming.ts";
+import type { SyncSource } from "../../src/sync/remote-side.ts";
 import type { Progress, RunReport } from "../../src/sync/report.ts";
 import type { Remote, SyncParts } from "../../src/sync/sync.ts";
 import { SyncBench, text } from "./bench.ts";
@@ -32,9 +32,9 @@ async function synced(name = "p", template = "one\n"): Promise<void> {
 }
 
 /** The remote with other answers to some questions. */
-function answering(answers: Partial<PromptSource>): Remote {
+function answering(answers: Partial<SyncSource>): Remote {
   const source = new Proxy(remote.source, {
-    get: (target, method: keyof PromptSource) => answers[method] ?? target[method].bind(target),
+    get: (target, method: keyof SyncSource) => answers[method] ?? target[method].bind(target),
   });
   return { ...remote, source };
 }
@@ -128,7 +128,7 @@ describe("what cannot be read", () => {
     await bench.create("a", "a\n");
     await bench.create("b", "b\n");
     await bench.sync.init();
-    const load: PromptSource["load"] = async (caller, name, selector) => {
+    const load: SyncSource["load"] = async (caller, name, selector) => {
       if (name === "a") throw new PromptdError("unavailable", "not now");
       return remote.source.load(caller, name, selector);
     };
@@ -142,7 +142,7 @@ describe("what cannot be read", () => {
 describe("waiting", () => {
   const busy = (times: number, waitMs: number, slept: number[]): Partial<SyncParts> => {
     let left = times;
-    const load: PromptSource["load"] = async (...asked) => {
+    const load: SyncSource["load"] = async (...asked) => {
       if (left-- <= 0) return remote.source.load(...asked);
       throw new PromptdError("unavailable", "wait", { retryAfterMs: waitMs });
     };
@@ -192,10 +192,9 @@ describe("a push", () => {
   });
 
   it("does not move the label that is followed, unless it is told to", async () => {
-    await bench.create("p", "one\n");
     const { source, caller } = remote;
-    const moves = [{ label: "production", version: 1 }];
-    await source.setLabels(caller, { name: "p", moves, reason: "" });
+    const version = { name: "p", body: text("one\n"), commitMessage: "" };
+    await source.createVersion(caller, { ...version, labels: ["production"] });
     const following = bench.with({ settings: { label: "production" } });
     await following.sync.init();
     await following.sync.pull();
