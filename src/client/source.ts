@@ -13,13 +13,11 @@ import type {
   Caller,
   CreatedVersion,
   Edit,
-  LabelEdit,
   NewVersion,
   Page,
   PromptSource,
 } from "../core/ports.ts";
 import type {
-  Pointer,
   PromptInfo,
   PromptType,
   PromptVersion,
@@ -32,10 +30,10 @@ import { fromPageToken, toPageToken } from "../rpc/pages.ts";
 import type { Service } from "./service.ts";
 
 /**
- * A source over the service's API. Of a caller its signal counts alone: who calls is
- * the key of the connection, and so is the project. When a prompt was changed last
- * only a list of prompts tells, and a call says "not now" (`unavailable`) where the
- * service knows no more than what it knew last.
+ * What a sync asks of a source, over the service's API. Of a caller the signal alone
+ * counts: the key of the connection says who calls and which project is meant. When a
+ * prompt was changed last, only a list of prompts tells. What the service answers from
+ * what it knew last is `unavailable` here.
  */
 export class ServiceSource
   implements
@@ -48,15 +46,6 @@ export class ServiceSource
 
   constructor(service: Service) {
     this.#service = service;
-  }
-
-  async find(
-    caller: Caller,
-    name: string,
-    selector: Selector,
-  ): Promise<Omit<Pointer, "updatedAt">> {
-    const { type, version, contentHash, revision } = await this.load(caller, name, selector);
-    return { name, type, version, contentHash, revision };
   }
 
   async load(
@@ -128,29 +117,6 @@ export class ServiceSource
       ({ revision } = await this.setTags(caller, { name, tags: [], reason: commitMessage }));
     }
     return { version: made.version, created, contentHash, revision, previous, abortedRollouts };
-  }
-
-  /** Answers with the id alone of a change that waits for approval. */
-  async setLabels({ signal }: Caller, { name, moves, reason, rollouts, ...edit }: LabelEdit) {
-    if (typeof rollouts === "object") {
-      throw new PromptdError("refused", "promptd's API promotes a rollout by a call of its own");
-    }
-    const { revision, previous, abortedRollouts, pending } = await this.#service.prompts.setLabels(
-      {
-        name,
-        moves: moves.map(({ label, version }) => ({ label, version })),
-        reason,
-        keepRollout: rollouts === "keep",
-        ...expectedRevision(edit),
-      },
-      callOptions(signal),
-    );
-    return {
-      revision: Number(revision),
-      previous,
-      abortedRollouts,
-      ...(pending && { pending: { id: pending.id } }),
-    };
   }
 
   async setTags(

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -199,6 +200,25 @@ describe("sync log, rollback and restore", () => {
     expect(await read("a_b.md")).toBe("1");
     expect(await sync("restore")).toMatchObject({ code: 2 });
     expect(await sync("restore nobody")).toMatchObject({ code: 3 });
+  });
+});
+
+describe("sync import-metadata", () => {
+  it("goes on from another sync", async () => {
+    await create("a", "1");
+    await put("a.txt", "2");
+    const checksum = createHash("sha256").update("1").digest("hex");
+    const noted = { local_file: "a.txt", langfuse_version: 1, last_synced_checksum: checksum };
+    const unproved = { ...noted, local_file: "b.txt", langfuse_name: "b" };
+    const prompts = { a: noted, other: unproved };
+    await put(".prompt_metadata.json", JSON.stringify({ prompts }));
+    const { out } = await sync(`import-metadata ${dir}`);
+    expect(out).toMatch(/\nunproved +b +version 1 does not have the noted checksum\n/);
+    expect(out).toMatch(/\ntaken 1, unproved 1, passed over 0\n$/);
+    expect((await sync("status a")).out).toContain("modified locally  a       a.txt");
+    expect(await sync(`import-metadata ${dir} --json`)).toMatchObject({ code: 1 });
+    const again = await sync(`import-metadata ${dir} --force --json`);
+    expect(JSON.parse(again.out)).toMatchObject({ taken: ["a"] });
   });
 });
 
