@@ -231,7 +231,7 @@ it("writes any prompt into any file, so that it reads back and then stays", () =
       expect([labels, commitMessage, tests]).toEqual([old?.labels, old?.commitMessage, old?.tests]);
       expect(rewritePromptFile(now, prompt)).toBe(now);
     }),
-    { numRuns: 3000 },
+    { numRuns: 1500 },
   );
 });
 
@@ -266,6 +266,6 @@ it("keeps every comment of front matter", () => {
       const lines = Buffer.from(now.bytes).toString().split("\n");
       expect(lines.filter((line) => comments.includes(line))).toEqual(comments);
     }),
-    { numRuns: 1000 },
+    { numRuns: 500 },
   );
 });

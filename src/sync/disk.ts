@@ -19,9 +19,10 @@ export class Disk {
     this.#onWrite = onWrite;
   }
 
-  /** @returns undefined where there is none @throws refused for anything but a regular file */
+  /** @returns undefined where there is none @throws refused for anything but a regular file, and for links on the way */
   async read(path: string): Promise<Buffer | undefined> {
     const file = this.#at(path);
+    if (!(await this.#hasFolder(dirname(path)))) return undefined;
     const stats = await lstat(file).catch(unlessMissing);
     if (stats === undefined) return undefined;
     if (!stats.isFile()) throw new PromptdError("refused", `${path} is not a regular file`);
@@ -108,19 +109,23 @@ export class Disk {
    * @throws refused where a link or a file stands in the way
    */
   async #makeFolder(path: string): Promise<void> {
-    let folder = "";
-    for (const segment of path === "." ? [] : path.split("/")) {
-      const parent = folder;
-      folder = join(folder, segment);
-      const stats = await lstat(this.#at(folder)).catch(unlessMissing);
-      if (stats === undefined) {
-        await this.#onWrite(`make ${folder}`);
-        await mkdir(this.#at(folder), { recursive: true });
-        await this.#sync(parent);
-      } else if (!stats.isDirectory()) {
-        throw new PromptdError("refused", `${folder} is not a folder`);
-      }
+    if (await this.#hasFolder(path)) return;
+    await this.#makeFolder(dirname(path));
+    await this.#onWrite(`make ${path}`);
+    await mkdir(this.#at(path), { recursive: true });
+    await this.#sync(dirname(path));
+  }
+
+  /** @throws refused where a link or a file stands in the way */
+  async #hasFolder(path: string): Promise<boolean> {
+    if (path === ".") return true;
+    const folder = this.#at(path);
+    if (!(await this.#hasFolder(dirname(path)))) return false;
+    const stats = await lstat(folder).catch(unlessMissing);
+    if (stats !== undefined && !stats.isDirectory()) {
+      throw new PromptdError("refused", `${path} is not a folder`);
     }
+    return stats !== undefined;
   }
 
   /** Those that a deleted file has left behind. */

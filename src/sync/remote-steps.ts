@@ -5,7 +5,7 @@ import { requireValidVersion } from "../core/new-version.ts";
 import type { NewVersion } from "../core/ports.ts";
 import { LATEST_LABEL } from "../core/prompt.ts";
 import type { FileContent } from "../files/header.ts";
-import { type Content, contentKey } from "./contents.ts";
+import { type Content, contentKey, sortedTags } from "./contents.ts";
 import type { Prepared } from "./folder-steps.ts";
 import { contentOf, fileOf, type LocalFile } from "./local-side.ts";
 import { holdsMarkers } from "./merge.ts";
@@ -26,7 +26,7 @@ export async function prepareSend(bench: Bench, found: Surveyed): Promise<Prepar
     const message = `${local.path} still has conflict markers: decide them first`;
     throw new PromptdError("conflict", message);
   }
-  const version = versionOf(bench, name, local.content, listed?.latestVersion ?? 0);
+  const version = versionOf(bench, found, local.content);
   requireValidVersion(version);
   const commit = async () => {
     await keepOverwritten(bench, found);
@@ -106,13 +106,17 @@ async function keepRemote(
   await backups.keep({ name, side: "remote", file: path, why }, bytes);
 }
 
-function versionOf(
-  bench: Bench,
-  name: string,
-  content: FileContent,
-  expectedLatestVersion: number,
-): NewVersion {
-  const { body, labels = bench.labels, tags = [], commitMessage = "" } = content;
-  const putOn = labels.filter((label) => label !== LATEST_LABEL);
-  return { name, body, labels: putOn, tags, commitMessage, expectedLatestVersion };
+/** Tags that are there already are not sent: one that comes meanwhile stays. */
+function versionOf(bench: Bench, { name, listed }: Surveyed, content: FileContent): NewVersion {
+  const { body, labels = bench.labels, commitMessage = "" } = content;
+  const tags = sortedTags(contentOf(content).tags);
+  const sameTags = tags.join("\n") === sortedTags(listed?.tags ?? []).join("\n");
+  return {
+    name,
+    body,
+    labels: labels.filter((label) => label !== LATEST_LABEL),
+    ...(!sameTags && { tags }),
+    commitMessage,
+    expectedLatestVersion: listed?.latestVersion ?? 0,
+  };
 }

@@ -127,7 +127,7 @@ export class Sync {
     }
     const chosen = label ?? this.#parts.settings?.label ?? LATEST_LABEL;
     const metadata = Metadata.begin(disk, this.#parts.remote.identity, chosen);
-    const found = await this.#survey(root, metadata, chosen);
+    const found = await this.#survey(root, metadata, chosen, () => true);
     beginMetadata(metadata, found.prompts);
     if ((await disk.read(IGNORE_FILE)) === undefined) {
       await disk.put(IGNORE_FILE, Buffer.from("/backups/\n"));
@@ -163,33 +163,31 @@ export class Sync {
     strategy: Strategy,
     { dryRun = false, label }: { dryRun?: boolean; label?: string } = {},
   ): Promise<RunReport> {
-    const { bench, found } = await this.#look({ names: [name], ...(label && { label }) });
+    const { bench, found } = await this.#lookAt(name, label);
     const decide = (each: Surveyed) => {
       if (strategy !== "merge") return resolution(each, strategy);
       return { act: each.state === "conflict" ? "merge" : "keep" } as const;
     };
-    return this.#run(bench, "resolve", found.prompts, decide, dryRun);
+    return this.#run(bench, "resolve", [found], decide, dryRun);
   }
 
   /** Says that a file was edited on purpose, or takes it back. @throws not_found where there is none */
   async markEdited(name: string, edited = true): Promise<void> {
-    const { bench, found } = await this.#look({ names: [name] });
-    const [each] = found.prompts;
-    if (each?.local === undefined || each.state === "gone" || each.state === "unreadable") {
+    const { bench, found } = await this.#lookAt(name);
+    const { local, record, state } = found;
+    if (local === undefined || state === "gone" || state === "unreadable") {
       throw new PromptdError("not_found", `prompt "${name}" has no file that can be read`);
     }
-    const { edited: _, ...rest } = each.record ?? noteFile(each.local.path, each.state);
+    const { edited: _, ...rest } = record ?? noteFile(local.path, state);
     bench.metadata.set(name, { ...rest, ...(edited && { edited: true as const }) });
     await bench.metadata.save();
   }
 
   /** Puts the content of a version into the file, as an edit that is marked. @throws not_found */
   async rollback(name: string, version: number): Promise<{ file: string }> {
-    const { bench, found } = await this.#look({ names: [name] });
-    const [each] = found.prompts;
-    if (each === undefined) throw new TypeError("who was not found is refused");
+    const { bench, found } = await this.#lookAt(name);
     const content = await this.#remote.load(name, version);
-    const { path } = await writeEdit(bench, each, content, `replaced by version ${version}`);
+    const { path } = await writeEdit(bench, found, content, `replaced by version ${version}`);
     await this.markEdited(name);
     return { file: path };
   }
@@ -268,8 +266,28 @@ export class Sync {
   async #look(
     options: Selection & Pick<SyncSettings, "label" | "labels">,
   ): Promise<{ bench: Bench; found: Survey }> {
+    const { names = [] } = options;
+    const { bench, found } = await this.#lookFor(options, selects(names));
+    const missing = names.find((name) => !found.prompts.some((each) => selects([name])(each.name)));
+    if (missing !== undefined) throw nowhere(missing);
+    return { bench, found };
+  }
+
+  /** @param name no pattern @throws not_found */
+  async #lookAt(name: string, label?: string): Promise<{ bench: Bench; found: Surveyed }> {
+    const options = label === undefined ? {} : { label };
+    const { bench, found } = await this.#lookFor(options, (each) => each === name);
+    const [only] = found.prompts;
+    if (only === undefined) throw nowhere(name);
+    return { bench, found: only };
+  }
+
+  async #lookFor(
+    options: Pick<SyncSettings, "label" | "labels">,
+    isAsked: (name: string) => boolean,
+  ): Promise<{ bench: Bench; found: Survey }> {
     const bench = await this.#bench(options);
-    const found = await this.#survey(bench.root, bench.metadata, bench.label, options.names);
+    const found = await this.#survey(bench.root, bench.metadata, bench.label, isAsked);
     return { bench: { ...bench, naming: found.naming }, found };
   }
 
@@ -295,18 +313,18 @@ export class Sync {
     return { root, disk: new Disk(root, this.#parts.onWrite) };
   }
 
-  async #survey(
+  #survey(
     root: string,
     metadata: Metadata,
     label: string,
-    names: readonly string[] = [],
+    isAsked: (name: string) => boolean,
   ): Promise<Survey> {
     const { naming, onProgress = () => {} } = this.#parts;
-    const isAsked = selects(names);
     const parts = { folder: root, naming, remote: this.#remote, metadata, label };
-    const found = await survey({ ...parts, isAsked, onProgress });
-    const missing = names.find((name) => !found.prompts.some((each) => selects([name])(each.name)));
-    if (missing === undefined) return found;
-    throw new PromptdError("not_found", `no prompt "${missing}" is here or there`);
+    return survey({ ...parts, isAsked, onProgress });
   }
+}
+
+function nowhere(name: string): PromptdError {
+  return new PromptdError("not_found", `no prompt "${name}" is here or there`);
 }

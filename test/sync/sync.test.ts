@@ -191,6 +191,19 @@ describe("a push", () => {
     expect(await states()).toEqual({ p: "synced" });
   });
 
+  it("keeps a tag that comes meanwhile", async () => {
+    await synced();
+    await bench.write("p.md", "two\n");
+    const createVersion: PromptSource["createVersion"] = async (caller, version) => {
+      await remote.source.setTags(caller, { name: "p", tags: ["x"], reason: "" });
+      return remote.source.createVersion(caller, version);
+    };
+    await bench.with({ remote: answering({ createVersion }) }).sync.push();
+    const { tags } = await remote.source.load(remote.caller, "p", { label: "latest" });
+    expect(tags).toEqual(["x"]);
+    expect(await states()).toEqual({ p: "modified_remotely" });
+  });
+
   it("does not move the label that is followed, unless it is told to", async () => {
     const { source, caller } = remote;
     const version = { name: "p", body: text("one\n"), commitMessage: "" };
