@@ -76,9 +76,16 @@ export class LangsmithApi implements Place {
   }
 
   async sightings(): Promise<Sighting[]> {
-    return pLimit(CONCURRENT).map(await this.repos(), async (repo) =>
-      toSighting(repo.repo_handle, { repo, tags: await this.tagsOf(repo) }),
-    );
+    const repos = await this.repos();
+    const limit = pLimit(CONCURRENT);
+    try {
+      return await limit.map(repos, async (repo) =>
+        toSighting(repo.repo_handle, { repo, tags: await this.tagsOf(repo) }),
+      );
+    } finally {
+      // After a failure all are asked for again soon.
+      limit.clearQueue();
+    }
   }
 
   async changedSince(time: Date): Promise<Pick<Sighting, "name" | "updatedAt">[]> {
