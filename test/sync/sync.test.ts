@@ -194,7 +194,7 @@ describe("a push", () => {
   it("keeps a tag that comes meanwhile", async () => {
     await synced();
     await bench.write("p.md", "two\n");
-    const createVersion: PromptSource["createVersion"] = async (caller, version) => {
+    const createVersion: SyncSource["createVersion"] = async (caller, version) => {
       await remote.source.setTags(caller, { name: "p", tags: ["x"], reason: "" });
       return remote.source.createVersion(caller, version);
     };
