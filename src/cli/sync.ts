@@ -36,7 +36,8 @@ export async function withSync<Result>(
 ): Promise<Result> {
   const project = await loadProject(options.dir);
   const label = options.label ?? project.label;
-  const remote = await openRemote(terminal, options, { ...project, ...(label && { label }) });
+  const kind = options.remote ?? project.remote;
+  const remote = await openRemote(terminal, options, kind, label);
   try {
     const { folder, naming, labels, authority, autoResolve } = project;
     const sync = new Sync({
@@ -63,11 +64,12 @@ export async function withSync<Result>(
 async function openRemote(
   terminal: Terminal,
   options: SyncOptions,
-  project: Pick<Project, "remote" | "label">,
+  kind: Project["remote"],
+  label: string | undefined,
 ): Promise<OpenRemote> {
-  switch (options.remote ?? project.remote) {
+  switch (kind) {
     case "promptd":
-      return openPromptd(connectionOf(options, terminal), project.label);
+      return openPromptd(connectionOf(options, terminal), label);
     case "langfuse":
       return openLangfuse(langfuseAccess(terminal));
     case "langsmith":
@@ -78,8 +80,9 @@ async function openRemote(
 function langfuseAccess({ env }: Terminal): Parameters<typeof openLangfuse>[0] {
   const settings = asUsage(() => loadSettings(env));
   const { langfuseBaseUrl: baseUrl, langfusePublicKey, langfuseSecretKey } = settings;
-  if (baseUrl === undefined)
+  if (baseUrl === undefined) {
     throw missing("LANGFUSE_BASE_URL", "expected the Langfuse to sync with");
+  }
   return { baseUrl, publicKey: langfusePublicKey ?? "", secretKey: langfuseSecretKey ?? "" };
 }
 

@@ -11,6 +11,7 @@ import { realFolder } from "../files/scan.ts";
 import { fromBodyFields } from "../rpc/convert.ts";
 import { Disk } from "../sync/disk.ts";
 import { type LocalFile, readLocalSide } from "../sync/local-side.ts";
+import { holdsMarkers } from "../sync/merge.ts";
 import { Metadata, type PromptRecord } from "../sync/metadata.ts";
 
 export interface LoaderOptions {
@@ -148,6 +149,9 @@ class SyncedFolder {
         throw new PromptdError("not_found", `it has no file of the prompt "${asked}"`);
       }
       const kept = { file, record: this.#metadata.get(asked) };
+      if (kept.record?.merging && holdsMarkers(file.content.body)) {
+        throw new PromptdError("refused", `${file.path} still has conflict markers`);
+      }
       requireSame(asked, selector, this.label, kept);
       return kept;
     };

@@ -87,6 +87,19 @@ describe("a loader", () => {
     await expect(found("a")).rejects.toMatchObject({ code: "unavailable" });
   });
 
+  it("gives no merge that is not decided", async () => {
+    await create("a", "one");
+    await synced();
+    await writeFile(join(folder, "a.md"), "here");
+    await create("a", "there");
+    const args = ["sync", "resolve", "a", "--strategy", "merge", "--dir", folder];
+    expect(await against(address)(args)).toMatchObject({ code: 0 });
+    await service.stop("SIGKILL");
+    await expect(loadPrompt("a", { address, folder })).rejects.toMatchObject({
+      message: expect.stringContaining("a.md still has conflict markers"),
+    });
+  });
+
   it("needs no folder while the service answers", async () => {
     await create("a", "one");
     const nowhere = join(folder, "nowhere");
