@@ -19,6 +19,7 @@ export function cliReference(): string {
     out: () => {},
     outClosed: false,
     err: () => {},
+    progress: () => {},
     watched: false,
   });
   const commands = leaves(program);
@@ -36,7 +37,7 @@ export function cliReference(): string {
   return `# The command line
 
 \`serve\`, \`config\`, \`migrate\`, \`backup\` and \`restore\` work on this machine; every other command calls a
-running service over gRPC.
+running service over gRPC, and \`sync\` also what it is told to sync with.
 
 Results go to standard output, diagnostics to standard error: \`promptd get NAME > file\` writes the
 template and nothing else. With \`--json\` the result is one JSON document, for messages of the contract

@@ -21,10 +21,11 @@ import { Resolver, type ResolverParts } from "./core/resolver.ts";
 import { KnownRollouts } from "./core/rollout/known-rollouts.ts";
 import { SharedTier } from "./core/shared-tier.ts";
 import { Tiers } from "./core/tiers.ts";
-import { langfuseOf, langfuseSource } from "./langfuse-source.ts";
+import { langfuseSource } from "./langfuse-source.ts";
+import { langsmithSource } from "./langsmith-source.ts";
 import { seed } from "./seed.ts";
 import type { Settings } from "./settings.ts";
-import { isUnreadable } from "./sources/langfuse/faults.ts";
+import { isUnreadable } from "./sources/faults.ts";
 import { CallCountRows } from "./store/call-counts.ts";
 import { changeTail, databaseId } from "./store/change-tail.ts";
 import type { Database } from "./store/database.ts";
@@ -32,6 +33,8 @@ import { Keys } from "./store/keys.ts";
 import { Registry } from "./store/registry.ts";
 import { ReplicaRows } from "./store/replicas.ts";
 import { StoredRollouts } from "./store/rollouts.ts";
+import { StoredSourceFollowing } from "./store/source-following.ts";
+import { StoredSourceJournal } from "./store/source-journal.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
 
 /** What of the database is not told within this time comes from elsewhere. */
@@ -40,13 +43,13 @@ const DATABASE_CIRCUIT = { timeoutMs: 2000, retries: 1 };
 /** Redis is asked on the way to something else. */
 const REDIS_CIRCUIT = { timeoutMs: 250, retries: 0 };
 
-/** It is on the other side of a network, and tries again by itself. */
-const LANGFUSE_CIRCUIT = { timeoutMs: 3000, retries: 1, isOfOneCall: isUnreadable };
+/** Where prompts live on the other side of a network. */
+const PLACE_CIRCUIT = { timeoutMs: 3000, retries: 1, isOfOneCall: isUnreadable };
 
 /** A change made in another process is heard of within this time. */
 const POLL_MS = 250;
 
-/** How long `/readyz` waits for a Langfuse. */
+/** How long `/readyz` waits for a Langfuse or a LangSmith. */
 const STATE_TIMEOUT_MS = 1000;
 
 /** None but the database's file need be reachable. */
@@ -93,20 +96,23 @@ export async function openBacking(
   const knownKeys = new KnownKeys(keys, feed, lastKnownGood.keys, circuit);
   const elsewhere = new Set(settings.source === "registry" ? [] : [DEFAULT_PROJECT]);
   const registry = new Registry(database, Date.now, newId, elsewhere);
-  const langfuse = await langfuseSource(settings, langfuseOf(settings), database, feed, log);
-  const langfuseCircuit = new Breaker("Langfuse", LANGFUSE_CIRCUIT);
+  const following = followingParts(database, feed, log);
+  const langfuse = await langfuseSource(settings, following);
+  const place = langfuse ?? (await langsmithSource(settings, following));
+  const placeCircuit = place && new Breaker(place.name, PLACE_CIRCUIT);
   const source: PromptSource =
-    langfuse === undefined
+    place === undefined
       ? registry
-      : new ProjectSources(new Map([[DEFAULT_PROJECT, langfuse.source]]), registry);
-  const sourceCircuit = (project: string) => (elsewhere.has(project) ? langfuseCircuit : circuit);
+      : new ProjectSources(new Map([[DEFAULT_PROJECT, place.source]]), registry);
+  const sourceCircuit = (project: string) =>
+    placeCircuit !== undefined && elsewhere.has(project) ? placeCircuit : circuit;
 
   metrics.follow(feed);
   metrics.followCounts(counts);
   metrics.followCircuits([
     circuit,
     ...(redis ? [redis.circuit] : []),
-    ...(langfuse ? [langfuseCircuit] : []),
+    ...(placeCircuit ? [placeCircuit] : []),
   ]);
   const memory = new Memory(settings.memory);
   const tiers = new Tiers({
@@ -178,21 +184,21 @@ export async function openBacking(
       await migrated();
       if (settings.seedDir !== undefined) await seed(registry, settings.seedDir, log);
       await redis?.open(await databaseId(database));
-      await langfuse?.begin();
+      await place?.begin();
       await feed.start();
       replica.start();
       counts.start();
     },
 
-    /** Once calls are answered: what others change in a Langfuse is looked for. */
-    start: () => langfuse?.start(),
+    /** Once calls are answered: what others change where prompts live is looked for. */
+    start: () => place?.start(),
 
     /** Each by name: `ok`, or what is wrong. */
     async states(): Promise<Record<string, "ok" | string>> {
       const states = {
         database: stateOf(() => circuit.run(reach)),
         ...(redis && { redis: stateOf(() => redis.reach()) }),
-        ...(langfuse && { langfuse: langfuse.state(STATE_TIMEOUT_MS) }),
+        ...(place && { [settings.source]: place.state(STATE_TIMEOUT_MS) }),
       };
       const found = Object.entries(states).map(async ([name, state]) => [name, await state]);
       return Object.fromEntries(await Promise.all(found));
@@ -204,7 +210,7 @@ export async function openBacking(
       const lost = await counts.close();
       if (lost > 0) log.warn({ calls: lost }, "calls that were counted could not be written");
       await replica.close();
-      await langfuse?.close();
+      await place?.close();
       feed.close();
       redis?.close();
       await database.close();
@@ -214,6 +220,20 @@ export async function openBacking(
   function reach() {
     return database.query(undefined, (db) => sql`select 1`.execute(db));
   }
+}
+
+/** What following prompts that live elsewhere needs. */
+function followingParts(database: Database, feed: Feed, log: Logger) {
+  return {
+    project: DEFAULT_PROJECT,
+    journal: new StoredSourceJournal(database),
+    following: new StoredSourceFollowing(database),
+    onChanges: () => feed.catchUp(),
+    onState(place: string, err: unknown) {
+      if (err === undefined) log.info(`changes in ${place} are followed again`);
+      else log.warn({ err }, `changes in ${place} cannot be followed`);
+    },
+  };
 }
 
 /** Of each rollout's arms the first failure is logged; all are counted. */

@@ -49,7 +49,7 @@ describe("loadSettings", () => {
     expect(fields({ PROMPTD_SOURCE: "langfuse" })).toEqual(["LANGFUSE_BASE_URL"]);
     expect(fields({ ...named, LANGFUSE_SECRET_KEY: "" })).toEqual(["LANGFUSE_SECRET_KEY"]);
     expect(fields({ ...named, PROMPTD_SEED_DIR: "prompts" })).toEqual(["PROMPTD_SEED_DIR"]);
-    expect(fields({ ...named, PROMPTD_SOURCE: "langsmith" })).toEqual(["PROMPTD_SOURCE"]);
+    expect(fields({ ...named, PROMPTD_SOURCE: "langflow" })).toEqual(["PROMPTD_SOURCE"]);
     expect(SETTINGS.langfuseWebhookSecret.mask?.("lf-whsec_1")).toBe("***");
   });
 
@@ -77,6 +77,21 @@ describe("loadSettings", () => {
       const read = () => loadSettings({}, { traceSampling: wrong });
       expect((thrownBy(read) as PromptdError).violations, wrong).toHaveLength(1);
     }
+  });
+
+  it("lets prompts live in a LangSmith whose key is named, and seeds none there", () => {
+    const named = { PROMPTD_SOURCE: "langsmith", LANGSMITH_API_KEY: "lsv2_pt_1" };
+    expect(loadSettings(named)).toMatchObject({
+      source: "langsmith",
+      langsmithEndpoint: "https://api.smith.langchain.com",
+      langsmithPoll: 5000,
+    });
+    const fields = (env: Record<string, string>) =>
+      (thrownBy(() => loadSettings(env)) as PromptdError).violations.map(({ field }) => field);
+    expect(fields({ PROMPTD_SOURCE: "langsmith" })).toEqual(["LANGSMITH_API_KEY"]);
+    expect(fields({ ...named, LANGSMITH_ENDPOINT: "x" })).toEqual(["LANGSMITH_ENDPOINT"]);
+    expect(fields({ ...named, PROMPTD_SEED_DIR: "prompts" })).toEqual(["PROMPTD_SEED_DIR"]);
+    expect(SETTINGS.langsmithApiKey.mask?.("lsv2_pt_1")).toBe("***");
   });
 
   it("reads IPv6 addresses, durations and sizes", () => {

@@ -235,10 +235,12 @@ export const SETTINGS = {
   }),
   source: setting({
     env: "PROMPTD_SOURCE",
-    schema: z.enum(["registry", "langfuse"], { error: "expected registry or langfuse" }),
+    schema: z.enum(["registry", "langfuse", "langsmith"], {
+      error: "expected registry, langfuse or langsmith",
+    }),
     default: "registry",
     description:
-      "Where the prompts of project `default` live: the `registry` in promptd's own database, or the `langfuse` that `LANGFUSE_BASE_URL` names. Other projects are in the registry.",
+      "Where the prompts of project `default` live: the `registry` in promptd's own database, the `langfuse` that `LANGFUSE_BASE_URL` names, or the `langsmith` at `LANGSMITH_ENDPOINT`. Other projects are in the registry.",
   }),
   langfuseBaseUrl: setting({
     env: "LANGFUSE_BASE_URL",
@@ -316,6 +318,25 @@ export const SETTINGS = {
     schema: z.enum(["hashed", "plain"], { error: "expected hashed or plain" }),
     default: "hashed",
     description: "Whether traces tell users by the SHA-256 of their ids or by the ids themselves.",
+  }),
+  langsmithEndpoint: setting({
+    env: "LANGSMITH_ENDPOINT",
+    schema: z.string().refine(isBaseUrl, "expected a URL such as https://api.smith.langchain.com"),
+    default: "https://api.smith.langchain.com",
+    description: "LangSmith's API, where prompts live with `PROMPTD_SOURCE=langsmith`.",
+  }),
+  langsmithApiKey: setting({
+    env: "LANGSMITH_API_KEY",
+    schema: z.string().min(1).optional(),
+    description: "Key of the workspace there to call it with.",
+    mask: () => "***",
+  }),
+  langsmithPoll: setting({
+    env: "PROMPTD_LANGSMITH_POLL",
+    schema: duration("100ms"),
+    default: "5s",
+    description:
+      "How often the LangSmith in which prompts live is asked for what others have changed there, by one process of all that share the database.",
   }),
   seedDir: setting({
     env: "PROMPTD_SEED_DIR",
@@ -454,17 +475,22 @@ function halfLangfuse(settings: Partial<Settings>): Violation[] {
     .map(([field]) => ({ field, description }));
 }
 
-function halfSource({ source, langfuseBaseUrl, seedDir }: Partial<Settings>): Violation[] {
-  if (source !== "langfuse") return [];
+function halfSource(settings: Partial<Settings>): Violation[] {
+  const { source = "registry", langfuseBaseUrl, langsmithApiKey, seedDir } = settings;
+  if (source === "registry") return [];
   const violations: Violation[] = [];
-  if (langfuseBaseUrl === undefined) {
+  if (source === "langfuse" && langfuseBaseUrl === undefined) {
     const description =
       "expected the Langfuse where prompts live, because PROMPTD_SOURCE is langfuse";
     violations.push({ field: "LANGFUSE_BASE_URL", description });
   }
-  if (seedDir !== undefined) {
+  if (source === "langsmith" && langsmithApiKey === undefined) {
     const description =
-      "expected to be unset, because it fills the registry and PROMPTD_SOURCE is langfuse";
+      "expected a key of the LangSmith where prompts live, because PROMPTD_SOURCE is langsmith";
+    violations.push({ field: "LANGSMITH_API_KEY", description });
+  }
+  if (seedDir !== undefined) {
+    const description = `expected to be unset, because it fills the registry and PROMPTD_SOURCE is ${source}`;
     violations.push({ field: "PROMPTD_SEED_DIR", description });
   }
   return violations;

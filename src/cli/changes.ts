@@ -9,13 +9,13 @@ import {
   ListChangesResponseSchema,
 } from "../../gen/promptd/v1/change_service_pb.ts";
 import { Scope } from "../../gen/promptd/v1/key_service_pb.ts";
+import { type Service, withService } from "../client/service.ts";
 import { KEY_SCOPES, type KeyScope } from "../core/keys.ts";
 import type { ChangeKind } from "../core/prompt.ts";
 import { connectionOf, type ServiceOptions } from "./options.ts";
 import { listJson, messageLine, movesText, protectionText, table, timeText } from "./output.ts";
 import { allItems, eachItem } from "./pages.ts";
 import { rolloutsText } from "./rollout-changes.ts";
-import { type Service, withService } from "./service.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface ChangesOptions extends ServiceOptions {

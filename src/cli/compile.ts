@@ -1,10 +1,10 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { z } from "zod";
 import { CompileResponseSchema, MissingVariables } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { withService } from "../client/service.ts";
 import { readJsonFile } from "./input.ts";
 import { connectionOf, type SelectorOptions, type ServiceOptions, selectorOf } from "./options.ts";
 import { chatText, messageJson } from "./output.ts";
-import { withService } from "./service.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface CompileOptions extends ServiceOptions, SelectorOptions {

@@ -1,16 +1,17 @@
 import { basename } from "node:path";
 import { z } from "zod";
 import { CreateVersionResponseSchema } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { withService } from "../client/service.ts";
 import { PromptdError } from "../core/errors.ts";
 import type { JsonValue, TemplateFormat } from "../core/prompt.ts";
 import { readChat } from "../files/chat-markup.ts";
 import { type PromptFile, readPromptFile } from "../files/prompt-file.ts";
+import { inFile, readBytes } from "../files/read.ts";
 import { toBodyFields } from "../rpc/convert.ts";
-import { inFile, readBytes, readJsonFile } from "./input.ts";
+import { readJsonFile } from "./input.ts";
 import { connectionOf, type ServiceOptions } from "./options.ts";
 import { messageJson } from "./output.ts";
 import { abortedText } from "./rollout-changes.ts";
-import { withService } from "./service.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface CreateOptions extends ServiceOptions {

@@ -15,6 +15,7 @@ export const EXIT = {
   unreachable: 5,
   denied: 6,
   behind: 7,
+  differs: 8,
   /** What the shell expects of a program that an interrupt ended. */
   interrupted: 130,
 } as const;
@@ -22,19 +23,24 @@ export const EXIT = {
 /** What each exit code tells, for the documentation. */
 export const EXIT_MEANING: Record<keyof typeof EXIT, string> = {
   ok: "done",
-  failed: "refused or failed; also when some files of an import or export were refused",
+  failed: "refused or failed; also when some files of an import, an export or a sync were refused",
   usage: "wrong usage; nothing was tried",
   notFound: "there is no such prompt, version, label, rollout or pending change",
-  conflict: "an expected revision or version did not hold, or a label has moved since",
+  conflict:
+    "an expected revision or version did not hold, or a label has moved since; of `sync`: both sides of a prompt were changed, and somebody has to decide",
   unreachable: "the service, or what it depends on, could not be reached in time",
   denied: "no key was sent (`PROMPTD_API_KEY`), it is not valid, or it does not allow this",
   behind: "the labels have moved, but not all replicas answer with that yet (`--wait`)",
+  differs: "`sync status`: the folder and the other side differ, without a conflict",
   interrupted:
     "interrupted; serve only where a second signal ended it before the calls in flight were done",
 };
 
 /** What was asked for is done, and not everywhere yet. */
 export class Behind extends Error {}
+
+/** What was asked for is told: the sides of a sync are not the same. */
+export class Differs extends Error {}
 
 /** The settings or the environment are wrong, as the command line itself can be. */
 export class WrongUsage extends Error {
@@ -66,6 +72,7 @@ export function report(thrown: unknown, terminal: Terminal): number {
   for (const text of below) terminal.err(`  ${oneLine(text)}\n`);
   if (thrown instanceof WrongUsage) return EXIT.usage;
   if (thrown instanceof Behind) return EXIT.behind;
+  if (thrown instanceof Differs) return EXIT.differs;
   return error instanceof PromptdError ? exitCode(error.code) : EXIT.failed;
 }
 

@@ -1,4 +1,5 @@
 import pLimit from "p-limit";
+import { type Service, withService } from "../client/service.ts";
 import { PromptdError } from "../core/errors.ts";
 import { DEFAULT_LABEL } from "../core/prompt.ts";
 import { type ExportedPrompt, exportPrompts } from "../files/export.ts";
@@ -6,7 +7,6 @@ import type { StoredPrompt } from "../files/prompt-file.ts";
 import { fromBodyFields } from "../rpc/convert.ts";
 import { connectionOf, type ServiceOptions } from "./options.ts";
 import { jsonDocument, table } from "./output.ts";
-import { type Service, withService } from "./service.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface ExportOptions extends ServiceOptions {

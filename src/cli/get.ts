@@ -3,9 +3,9 @@ import {
   type GetPromptResponse,
   GetPromptResponseSchema,
 } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { withService } from "../client/service.ts";
 import { connectionOf, type SelectorOptions, type ServiceOptions, selectorOf } from "./options.ts";
 import { chatText, messageJson } from "./output.ts";
-import { withService } from "./service.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface GetOptions extends ServiceOptions, SelectorOptions {

@@ -1,10 +1,10 @@
+import { type Service, withService } from "../client/service.ts";
 import { PromptdError } from "../core/errors.ts";
 import type { ImportReport, ImportTarget } from "../files/import.ts";
 import { importFolder } from "../files/import.ts";
 import { toBodyFields } from "../rpc/convert.ts";
 import { connectionOf, type ServiceOptions } from "./options.ts";
 import { jsonDocument, table } from "./output.ts";
-import { type Service, withService } from "./service.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface ImportOptions extends ServiceOptions {
@@ -22,11 +22,9 @@ export async function importPrompts(
   const report = await withService(connectionOf(options, terminal), (service) =>
     importFolder(dir, importInto(service), {
       ...(labels && { labels }),
-      ...(terminal.watched && {
-        onProgress: ({ done, total }) => terminal.err(`\r${done} of ${total}`),
-      }),
+      onProgress: ({ done, total }) => terminal.progress(`${done} of ${total}`),
     }),
-  ).finally(() => terminal.watched && terminal.err("\n"));
+  ).finally(() => terminal.progress(""));
   const refused = report.files.filter((file) => file.outcome === "refused");
   if (options.json) {
     const { files, ignored, untried } = report;

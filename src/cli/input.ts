@@ -1,17 +1,10 @@
 /** Files that commands read. */
 
-import { readFile } from "node:fs/promises";
 import { z } from "zod";
-import { PromptdError } from "../core/errors.ts";
+import type { PromptdError } from "../core/errors.ts";
+import { inFile, readBytes } from "../files/read.ts";
 import { decodeUtf8, parseJson } from "../files/text.ts";
 import type { Terminal } from "./terminal.ts";
-
-/** @throws invalid where the file cannot be read */
-export async function readBytes(file: string): Promise<Uint8Array> {
-  return readFile(file).catch((cause: NodeJS.ErrnoException) => {
-    throw inFile(file, cause.code === "ENOENT" ? "it does not exist" : cause.message, cause);
-  });
-}
 
 /** A file, or `-` for stdin. @throws invalid where the file cannot be read */
 export async function readInput(file: string, { stdin }: Terminal): Promise<Uint8Array> {
@@ -36,9 +29,4 @@ export async function readJsonFile<Schema extends z.ZodType>(
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   throw inFile(file, z.prettifyError(parsed.error).replaceAll(/\s+/g, " "));
-}
-
-/** An `invalid` error that begins with the file it is about. */
-export function inFile(file: string, problem: string, cause?: unknown): PromptdError {
-  return new PromptdError("invalid", `${file}: ${problem}`, { cause });
 }

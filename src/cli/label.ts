@@ -5,11 +5,11 @@ import {
   type SetLabelsResponse,
   SetLabelsResponseSchema,
 } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { type Service, withService } from "../client/service.ts";
 import { Behind } from "./exit.ts";
 import { connectionOf, type ServiceOptions } from "./options.ts";
 import { messageJson, movesText, moveText } from "./output.ts";
 import { abortedText } from "./rollout-changes.ts";
-import { type Service, withService } from "./service.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** A label and where it shall point; 0 removes it. */

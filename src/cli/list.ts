@@ -4,11 +4,11 @@ import {
   ListPromptsResponseSchema,
   ListVersionsResponseSchema,
 } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { withService } from "../client/service.ts";
 import { LATEST_LABEL } from "../core/prompt.ts";
 import { connectionOf, type ServiceOptions } from "./options.ts";
 import { labelsText, listJson, table, timeText } from "./output.ts";
 import { allItems, eachItem } from "./pages.ts";
-import { withService } from "./service.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface ListOptions extends ServiceOptions {

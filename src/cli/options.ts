@@ -1,10 +1,10 @@
 /** Options that several commands share, and how their values are read. */
 
 import { type Command, InvalidArgumentError, Option } from "commander";
+import type { Connection } from "../client/service.ts";
 import { PromptdError } from "../core/errors.ts";
 import { CHANGE_KINDS, type ChangeKind } from "../core/prompt.ts";
 import { WrongUsage } from "./exit.ts";
-import type { Connection } from "./service.ts";
 import type { Terminal } from "./terminal.ts";
 
 const DEFAULT_ADDRESS = "127.0.0.1:50051";

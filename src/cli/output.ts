@@ -60,11 +60,12 @@ export function labelsText(labels: readonly LabelMove[]): string {
 
 /** To the second, in UTC: sortable, and the same on every machine. */
 export function timeText(time: Timestamp | undefined): string {
-  return time === undefined
-    ? ""
-    : timestampDate(time)
-        .toISOString()
-        .replace(/\.\d+Z$/, "Z");
+  return time === undefined ? "" : dateText(timestampDate(time));
+}
+
+/** As `timeText`. */
+export function dateText(time: Date): string {
+  return time.toISOString().replace(/\.\d+Z$/, "Z");
 }
 
 /** What became of a label: `production 3 -> 4`, or `(none)` where it is not there. */

@@ -5,10 +5,10 @@ import {
   type PendingChange,
   RejectPendingChangeResponseSchema,
 } from "../../gen/promptd/v1/policy_service_pb.ts";
+import { withService } from "../client/service.ts";
 import { connectionOf, type ServiceOptions } from "./options.ts";
 import { listJson, messageJson, movesText, table, timeText } from "./output.ts";
 import { allItems, eachItem } from "./pages.ts";
-import { withService } from "./service.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface DecisionOptions extends ServiceOptions {

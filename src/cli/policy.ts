@@ -4,10 +4,10 @@ import {
   SetLabelPolicyResponseSchema,
 } from "../../gen/promptd/v1/policy_service_pb.ts";
 import { LabelProtection } from "../../gen/promptd/v1/prompt_pb.ts";
+import { withService } from "../client/service.ts";
 import { connectionOf, type ServiceOptions } from "./options.ts";
 import { listJson, messageJson, protectionText, table } from "./output.ts";
 import { allItems, eachItem } from "./pages.ts";
-import { withService } from "./service.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface PolicyOptions extends ServiceOptions {

@@ -10,6 +10,7 @@ import { addProjectCommands } from "./project-commands.ts";
 import { addPromptCommands } from "./prompt-commands.ts";
 import { addRolloutCommands } from "./rollout-commands.ts";
 import { addServerCommands } from "./server-commands.ts";
+import { addSyncCommands } from "./sync-commands.ts";
 import type { Terminal } from "./terminal.ts";
 
 /**
@@ -57,5 +58,6 @@ export function buildProgram(terminal: Terminal): Command {
   addRolloutCommands(program, lazily);
   addPolicyCommands(program, lazily);
   addFolderCommands(program, lazily);
+  addSyncCommands(program, lazily);
   return program;
 }

@@ -3,16 +3,17 @@ import {
   PreviewRolloutResponseSchema,
   SetRolloutResponseSchema,
 } from "../../gen/promptd/v1/rollout_service_pb.ts";
+import { type Service, withService } from "../client/service.ts";
 import { PromptdError } from "../core/errors.ts";
+import { inFile } from "../files/read.ts";
 import { decodeUtf8, withoutByteOrderMark } from "../files/text.ts";
 import { WrongUsage } from "./exit.ts";
-import { inFile, readInput } from "./input.ts";
+import { readInput } from "./input.ts";
 import { connectionOf } from "./options.ts";
 import { messageJson } from "./output.ts";
 import { edited, isEdit } from "./rollout-edit.ts";
 import type { EditOptions } from "./rollout-options.ts";
 import { movedText, previewText, rolloutText } from "./rollout-text.ts";
-import { type Service, withService } from "./service.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface SetOptions extends EditOptions {

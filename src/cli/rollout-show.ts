@@ -4,13 +4,13 @@ import {
   GetRolloutResponseSchema,
   ListRolloutsResponseSchema,
 } from "../../gen/promptd/v1/rollout_service_pb.ts";
+import { withService } from "../client/service.ts";
 import { connectionOf, type ServiceOptions } from "./options.ts";
 import { listJson, messageJson, table, timeText } from "./output.ts";
 import { allItems, eachItem } from "./pages.ts";
 import { armsText } from "./rollout-changes.ts";
 import { type RolloutOptions, stateText } from "./rollout-options.ts";
 import { rolloutText } from "./rollout-text.ts";
-import { withService } from "./service.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface ListOptions extends ServiceOptions {

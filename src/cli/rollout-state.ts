@@ -5,12 +5,12 @@ import {
   type SetRolloutResponse,
   SetRolloutResponseSchema,
 } from "../../gen/promptd/v1/rollout_service_pb.ts";
+import { withService } from "../client/service.ts";
 import { CONTROL } from "../core/rollout/table.ts";
 import { connectionOf } from "./options.ts";
 import { messageJson, moveText } from "./output.ts";
 import type { RolloutOptions } from "./rollout-options.ts";
 import { rolloutText } from "./rollout-text.ts";
-import { withService } from "./service.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface StateOptions extends RolloutOptions {

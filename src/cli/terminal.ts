@@ -2,15 +2,28 @@
 export interface Terminal {
   env: Record<string, string | undefined>;
   stdin: AsyncIterable<Uint8Array>;
-  /** For results. A person's terminal is shown control characters spelled out, a program gets every byte. */
-  out(text: string): void;
+  /**
+   * For results. A person's terminal is shown control characters spelled out, and colours
+   * unless NO_COLOR is set; a program gets every byte.
+   */
+  out(text: string, colour?: Colour): void;
   /** Whether the reader of the results is gone: one such as `head` may have seen enough. */
   readonly outClosed: boolean;
   /** For diagnostics. */
   err(text: string): void;
+  /**
+   * For how far something has come, in place of what was shown before: a person sees it,
+   * until there is nothing more to show.
+   */
+  progress(text: string): void;
   /** Whether a person is watching the diagnostics. */
   watched: boolean;
 }
+
+/** As terminals number them. */
+const COLOURS = { red: 31, green: 32, cyan: 36 } as const;
+
+export type Colour = keyof typeof COLOURS;
 
 export function processTerminal(process: NodeJS.Process): Terminal {
   let outClosed = false;
@@ -19,8 +32,10 @@ export function processTerminal(process: NodeJS.Process): Terminal {
     if (error.code !== "EPIPE") throw error;
     outClosed = true;
   });
-  const writer = (stream: NodeJS.WriteStream) => (text: string) => {
-    stream.write(stream.isTTY ? spelledOut(text) : text);
+  const plain = Boolean(process.env.NO_COLOR);
+  const writer = (stream: NodeJS.WriteStream) => (text: string, colour?: Colour) => {
+    const shown = stream.isTTY ? spelledOut(text) : text;
+    stream.write(stream.isTTY && colour && !plain ? coloured(shown, colour) : shown);
   };
   return {
     env: process.env,
@@ -30,8 +45,17 @@ export function processTerminal(process: NodeJS.Process): Terminal {
       return outClosed;
     },
     err: writer(process.stderr),
+    progress(text) {
+      const { stderr } = process;
+      if (stderr.isTTY) stderr.write(`\r\u001b[K${spelledOut(text)}`);
+    },
     watched: process.stderr.isTTY === true,
   };
+}
+
+/** Line by line, so that no line break is a part of it. */
+function coloured(text: string, colour: Colour): string {
+  return text.replace(/[^\n]+/g, (line) => `\u001b[${COLOURS[colour]}m${line}\u001b[0m`);
 }
 
 /** Templates hold what their authors like, such as sequences that clear a screen or fill a clipboard. */

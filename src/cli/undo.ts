@@ -3,12 +3,12 @@ import {
   Change_Kind,
   type LabelChange,
 } from "../../gen/promptd/v1/change_service_pb.ts";
+import { type Service, withService } from "../client/service.ts";
 import { PromptdError } from "../core/errors.ts";
 import { eachChange } from "./changes.ts";
 import { type Move, moveLabels } from "./label.ts";
 import { connectionOf, type ServiceOptions } from "./options.ts";
 import { moveText, timeText } from "./output.ts";
-import { type Service, withService } from "./service.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface UndoOptions extends ServiceOptions {

@@ -4,20 +4,14 @@ import {
   type WatchPromptsResponse,
   WatchPromptsResponseSchema,
 } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { withService } from "../client/service.ts";
+import { LONGEST_PAUSE_MS, SHORTEST_PAUSE_MS, spoken } from "../client/watching.ts";
 import { type ErrorCode, PromptdError } from "../core/errors.ts";
 import { connectionOf, type SelectorOptions, type ServiceOptions, selectorOf } from "./options.ts";
 import { messageLine, oneLine } from "./output.ts";
-import { type Service, withService } from "./service.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface WatchOptions extends ServiceOptions, SelectorOptions {}
-
-/** A service that is there sends something every 10 seconds. */
-const SILENT_MS = 30_000;
-
-/** Before the next attempt, growing from and up to these, give or take half. */
-const SHORTEST_PAUSE_MS = 250;
-const LONGEST_PAUSE_MS = 10_000;
 
 /** After which the next attempt may do better. */
 const PASSING: readonly ErrorCode[] = ["unavailable", "deadline", "canceled", "too_large"];
@@ -63,28 +57,6 @@ export async function watch(
     if (terminal.outClosed) return;
     await pause(pauseMs * (0.5 + Math.random()));
     pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
-  }
-}
-
-type WatchRequest = Parameters<Service["prompts"]["watchPrompts"]>[0];
-
-/** The messages of a stream, which fails where the service has fallen silent. */
-async function* spoken({ prompts }: Service, request: WatchRequest, firstMs: number) {
-  const controller = new AbortController();
-  const silent = () => controller.abort();
-  let alarm = setTimeout(silent, firstMs);
-  try {
-    const { signal } = controller;
-    for await (const message of prompts.watchPrompts(request, { signal, timeoutMs: 0 })) {
-      clearTimeout(alarm);
-      alarm = setTimeout(silent, SILENT_MS);
-      yield message;
-    }
-  } catch (thrown) {
-    if (!controller.signal.aborted) throw thrown;
-    throw new PromptdError("deadline", "the service has fallen silent");
-  } finally {
-    clearTimeout(alarm);
   }
 }
 

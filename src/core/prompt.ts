@@ -74,6 +74,8 @@ export interface PromptVersion extends Pointer {
   commitMessage: string;
   author: string;
   createdAt: Date;
+  /** Its own name where the prompts live; absent where the number is its name. */
+  sourceVersion?: string;
 }
 
 /** A version without its body, for lists. */

@@ -1,7 +1,7 @@
 /** What promptd's own database keeps of a source that does not share its transactions. */
 
 import type { Caller, RolloutFate } from "./ports.ts";
-import type { ChangeKind, LabelChange } from "./prompt.ts";
+import type { Change, ChangeKind, LabelChange } from "./prompt.ts";
 
 /** What was seen of a prompt in its source. */
 export interface Sighting {
@@ -20,12 +20,19 @@ export interface SourceChange {
   /** `rollout_set`: nothing but rollouts may change with it. */
   kind: Extract<
     ChangeKind,
-    "version_created" | "labels_set" | "versions_deleted" | "source_changed" | "rollout_set"
+    | "version_created"
+    | "labels_set"
+    | "tags_set"
+    | "versions_deleted"
+    | "source_changed"
+    | "rollout_set"
   >;
   reason: string;
   versions: readonly number[];
   contentHashes?: readonly string[];
   labels: readonly LabelChange[];
+  /** Present where the tags changed. */
+  tags?: NonNullable<Change["tags"]>;
   /** Labels that were named with them and are there already, whose rollouts end too. */
   unmoved?: readonly string[];
   /** Left out: aborted. */
@@ -80,6 +87,25 @@ export interface SourceJournal {
    */
   begin(caller: Caller, asked: SourceAsked): Promise<SourceEdit>;
 }
+
+/** For who changes a source without a database of promptd's: no revisions, no policies, no history. */
+export const NO_JOURNAL: SourceJournal = {
+  async revisions() {
+    return new Map();
+  },
+  async begin() {
+    return {
+      revision: 0,
+      signal: new AbortController().signal,
+      async heedPolicies() {
+        return [];
+      },
+      async finish() {
+        return { revision: 0, abortedRollouts: [] };
+      },
+    };
+  },
+};
 
 /** How far a source was followed, and by whom. */
 export interface SourceFollowing {

@@ -7,6 +7,7 @@
  * `a\n` are told apart, and what was written reads back the same.
  */
 
+import { isDeepStrictEqual } from "node:util";
 import { PromptdError } from "../core/errors.ts";
 import type { ChatItem } from "../core/prompt.ts";
 import { invalidLine } from "./text.ts";
@@ -23,32 +24,46 @@ interface Line {
   end: number;
 }
 
+/** An item, and where it stands in the body: from its marker up to the next one. */
+interface PlacedItem {
+  item: ChatItem;
+  /** Of its marker. */
+  lineBreak: string;
+  start: number;
+  end: number;
+}
+
 /**
  * @param firstLine the line of the file with which the body begins
  * @throws invalid with the line, for text outside of a message and for a marker
  *   that shares its line
  */
 export function readChat(body: string, firstLine: number): ChatItem[] {
-  const items: ChatItem[] = [];
-  let open: { role: string; lineBreak: string; start: number } | undefined;
+  return placedItems(body, firstLine).map(({ item }) => item);
+}
+
+function placedItems(body: string, firstLine: number): PlacedItem[] {
+  const items: PlacedItem[] = [];
+  let open: { marker: Line; kind: string; name: string; lineBreak: string } | undefined;
   const close = (end: number) => {
     if (open === undefined) return;
-    const content = body.slice(open.start, end);
-    const trimmed = content.endsWith(open.lineBreak)
-      ? content.slice(0, -open.lineBreak.length)
-      : content;
-    items.push({ type: "chatmessage", role: open.role, content: trimmed });
-    open = undefined;
+    const { marker, kind, name, lineBreak } = open;
+    const content = body.slice(marker.end, end);
+    const trimmed = content.endsWith(lineBreak) ? content.slice(0, -lineBreak.length) : content;
+    const item: ChatItem =
+      kind === "placeholder"
+        ? { type: "placeholder", name }
+        : { type: "chatmessage", role: name, content: trimmed };
+    items.push({ item, lineBreak, start: marker.start, end });
   };
   for (const line of linesOf(body, firstLine)) {
     const [, kind, name = "", carriageReturn = ""] = MARKER.exec(line.text) ?? [];
     if (kind === undefined) {
-      requireContent(line, open !== undefined);
+      requireContent(line, open?.kind === "role");
       continue;
     }
     close(line.start);
-    if (kind === "placeholder") items.push({ type: "placeholder", name });
-    else open = { role: name, lineBreak: `${carriageReturn}\n`, start: line.end };
+    open = { marker: line, kind, name, lineBreak: `${carriageReturn}\n` };
   }
   close(body.length);
   if (items.length === 0) {
@@ -58,14 +73,35 @@ export function readChat(body: string, firstLine: number): ChatItem[] {
 }
 
 /** The inverse of `readChat`, for contents and names that hold no marker. */
-export function writeChat(items: readonly ChatItem[]): string {
+export function writeChat(items: readonly ChatItem[], lineBreak = "\n"): string {
   return items
     .map((item) =>
       item.type === "placeholder"
-        ? `{{placeholder "${item.name}"}}\n`
-        : `{{role "${item.role}"}}\n${item.content}\n`,
+        ? `{{placeholder "${item.name}"}}${lineBreak}`
+        : `{{role "${item.role}"}}${lineBreak}${item.content}${lineBreak}`,
     )
     .join("");
+}
+
+/**
+ * The body with other items. Those that it begins and ends with as before keep their
+ * bytes, and new markers have the line break of the first one.
+ */
+export function rewriteChat(body: string, items: readonly ChatItem[]): string {
+  const old = placedItems(body, 1);
+  const most = Math.min(old.length, items.length);
+  const same = (some?: PlacedItem, other?: ChatItem) => isDeepStrictEqual(some?.item, other);
+  let first = 0;
+  while (first < most && same(old[first], items[first])) first++;
+  let last = 0;
+  while (last < most - first && same(old.at(-1 - last), items.at(-1 - last))) last++;
+
+  const lineBreak = old[0]?.lineBreak;
+  const before = body.slice(0, old[first - 1]?.end ?? old[0]?.start);
+  const between = writeChat(items.slice(first, items.length - last), lineBreak);
+  const after = last === 0 ? "" : body.slice(old.at(-last)?.start);
+  const isCutOff = between !== "" && before !== "" && !before.endsWith("\n");
+  return before + (isCutOff ? (lineBreak ?? "") : "") + between + after;
 }
 
 /** The line of the first marker, in a text that may have been meant as a chat. */

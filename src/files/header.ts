@@ -1,7 +1,7 @@
 /** What a prompt file may say beside its template: the keys that `.prompt` and `.json` share. */
 
+import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
-import { PromptdError } from "../core/errors.ts";
 import type {
   ChatItem,
   JsonValue,
@@ -10,6 +10,8 @@ import type {
   TemplateFormat,
 } from "../core/prompt.ts";
 import { Validator } from "../core/validate.ts";
+import { readKeys, strictKeys } from "./keys.ts";
+import type { Where } from "./yaml.ts";
 
 /** The keys that stand beside a template, and `type`. Absent: the file does not say. */
 export interface Header {
@@ -19,6 +21,7 @@ export interface Header {
   labels?: string[];
   tags?: string[];
   commitMessage?: string;
+  tests?: JsonValue[];
 }
 
 /** What a prompt file holds. */
@@ -28,44 +31,53 @@ export interface FileContent {
   labels?: string[];
   tags?: string[];
   commitMessage?: string;
+  /** Test cases: any JSON, kept and not interpreted. */
+  tests?: JsonValue[];
 }
 
 /** A text that UTF-8 can hold: escapes in YAML and JSON can make others. */
 export const unicodeText = (error = "expected a text") =>
   z.string({ error }).refine((text) => text.isWellFormed(), "must not hold a broken surrogate");
 
-const KEYS = z.strictObject({
-  type: z.enum(["text", "chat"], { error: "expected text or chat" }).optional(),
-  format: z.enum(["mustache", "fstring"], { error: "expected mustache or fstring" }).optional(),
-  config: z.unknown().optional(),
-  labels: z.array(unicodeText(), { error: "expected a list of labels" }).optional(),
-  tags: z.array(unicodeText(), { error: "expected a list of tags" }).optional(),
-  commit_message: unicodeText().optional(),
-});
-
 /** Keys of Dotprompt that promptd gives no meaning to. */
 const DOTPROMPT_KEYS = new Set(["model", "input", "output", "tools", "variant", "version"]);
+
+const HEADER = strictKeys(
+  {
+    type: z.enum(["text", "chat"], { error: "expected text or chat" }).optional(),
+    format: z.enum(["mustache", "fstring"], { error: "expected mustache or fstring" }).optional(),
+    config: z.unknown().optional(),
+    labels: z.array(unicodeText(), { error: "expected a list of labels" }).optional(),
+    tags: z.array(unicodeText(), { error: "expected a list of tags" }).optional(),
+    commit_message: unicodeText().optional(),
+    tests: z.array(z.unknown(), { error: "expected a list of tests" }).optional(),
+  },
+  (key) => (DOTPROMPT_KEYS.has(key) ? "put it under config" : undefined),
+);
 
 /**
  * Reads the keys of front matter or of a JSON object.
  *
- * @param where what an error about a key begins with, such as `line 3: `
  * @throws invalid naming a key that is unknown or has an unexpected value
  */
-export function readHeader(
-  fields: Record<string, unknown>,
-  where: (key: string) => string,
-): Header {
-  const parsed = KEYS.safeParse(fields);
-  if (!parsed.success) throw keyError(parsed.error.issues, where);
-  const { config = {}, format = "mustache", type, labels, tags, commit_message } = parsed.data;
+export function readHeader(fields: Record<string, unknown>, where: Where): Header {
+  const {
+    config = {},
+    format = "mustache",
+    type,
+    labels,
+    tags,
+    commit_message,
+    tests,
+  } = readKeys(HEADER, fields, where);
   return {
     format,
-    config: jsonConfig(config, where("config")),
+    config: jsonValue(config, `${where("config")}config`),
     ...(type && { type }),
     ...(labels && { labels }),
     ...(tags && { tags }),
     ...(commit_message !== undefined && { commitMessage: commit_message }),
+    ...(tests && { tests: jsonValue(tests, `${where("tests")}tests`) as JsonValue[] }),
   };
 }
 
@@ -80,8 +92,8 @@ export function fileContent(header: Header, template: string | ChatItem[]): File
 }
 
 /** What a file says beside the template, in the order in which people read it; defaults are left out. */
-export function headerKeys(content: FileContent): Record<string, unknown> {
-  const { body, labels, tags, commitMessage } = content;
+export function headerKeys(content: FileContent): Record<string, JsonValue> {
+  const { body, labels, tags, commitMessage, tests } = content;
   return {
     type: body.type,
     ...(body.format !== "mustache" && { format: body.format }),
@@ -89,36 +101,27 @@ export function headerKeys(content: FileContent): Record<string, unknown> {
     ...(labels && { labels }),
     ...(tags && { tags }),
     ...(commitMessage !== undefined && { commit_message: commitMessage }),
+    ...(tests && { tests }),
   };
 }
 
-function jsonConfig(config: unknown, where: string): JsonValue {
-  const validator = new Validator();
-  validator.json(config as JsonValue, `${where}config`);
-  validator.done();
-  return config as JsonValue;
-}
-
-function keyError(
-  issues: readonly z.core.$ZodIssue[],
-  where: (key: string) => string,
-): PromptdError {
-  const [issue] = issues;
-  if (issue?.code === "unrecognized_keys") {
-    const key = issue.keys[0] ?? "";
-    const hint = DOTPROMPT_KEYS.has(key) ? "put it under config" : `expected one of ${known()}`;
-    return new PromptdError("invalid", `${where(key)}unknown key ${JSON.stringify(key)}: ${hint}`);
-  }
-  const [key, ...rest] = issue?.path ?? [];
-  const item = rest.map((part) => `[${String(part)}]`).join("");
-  return new PromptdError(
-    "invalid",
-    `${where(String(key))}${String(key)}${item}: ${issue?.message}`,
+/** The keys that differ between two contents, with their new values; undefined where the file need not say it any more. */
+export function changedKeys(
+  from: FileContent,
+  to: FileContent,
+): Map<string, JsonValue | undefined> {
+  const [old, now] = [headerKeys(from), headerKeys(to)];
+  const keys = Object.keys({ ...old, ...now });
+  return new Map(
+    keys.filter((key) => !isDeepStrictEqual(old[key], now[key])).map((key) => [key, now[key]]),
   );
 }
 
-function known(): string {
-  return Object.keys(KEYS.shape).join(", ");
+function jsonValue(value: unknown, field: string): JsonValue {
+  const validator = new Validator();
+  validator.json(value as JsonValue, field);
+  validator.done();
+  return value as JsonValue;
 }
 
 function isEmptyObject(value: JsonValue): boolean {

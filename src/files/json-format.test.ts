@@ -19,12 +19,14 @@ describe("readJson", () => {
       labels: [],
       tags: ["a"],
       commit_message: "",
+      tests: ["any", { thing: 1 }],
     };
     expect(readJson(JSON.stringify(file))).toEqual({
       body: { type: "text", format: "fstring", template: "Hi", config: null },
       labels: [],
       tags: ["a"],
       commitMessage: "",
+      tests: ["any", { thing: 1 }],
     });
   });
 

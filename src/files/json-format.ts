@@ -3,8 +3,15 @@
 import { z } from "zod";
 import { PromptdError } from "../core/errors.ts";
 import type { ChatItem } from "../core/prompt.ts";
-import { type FileContent, fileContent, headerKeys, readHeader, unicodeText } from "./header.ts";
-import { parseJson } from "./text.ts";
+import {
+  changedKeys,
+  type FileContent,
+  fileContent,
+  headerKeys,
+  readHeader,
+  unicodeText,
+} from "./header.ts";
+import { parseJson, withoutByteOrderMark } from "./text.ts";
 
 /** The kind of a message may be left out, as in messages for a model. */
 const ITEMS = z.array(
@@ -34,6 +41,39 @@ export function readJson(text: string): FileContent {
 export function writeJson(content: FileContent): string {
   const { type, ...rest } = headerKeys(content);
   return `${JSON.stringify({ type, template: content.body.template, ...rest }, null, 2)}\n`;
+}
+
+/**
+ * The document with another content, in its indentation. Keys stay in their order, and
+ * messages without a type stay so.
+ */
+export function rewriteJson(text: string, content: FileContent): string {
+  const value = parseJson(text);
+  const old = objectOf(value);
+  const { template: oldTemplate } = old;
+  const changed = changedKeys(readJson(text), content);
+  const template = spelledAs(oldTemplate, content.body.template);
+  const isList = Array.isArray(value) && changed.size === 0;
+  const now = { ...old, template, ...Object.fromEntries(changed) };
+  const ending = text.slice(text.trimEnd().length);
+  const written = JSON.stringify(isList ? template : now, null, indentationOf(text));
+  const lines = text.includes("\r\n") ? written.replaceAll("\n", "\r\n") : written;
+  return text.slice(0, text.length - withoutByteOrderMark(text).length) + lines + ending;
+}
+
+/** Messages as they are written in the list that stands there now. */
+function spelledAs(old: unknown, template: string | ChatItem[]): unknown {
+  if (typeof template === "string" || !Array.isArray(old)) return template;
+  const hasTypes = old.length === 0 || old.some(({ type }) => type === "chatmessage");
+  if (hasTypes) return template;
+  return template.map((item) =>
+    item.type === "placeholder" ? item : { role: item.role, content: item.content },
+  );
+}
+
+/** Of the first line that has any; none for a document of one line. */
+function indentationOf(text: string): string {
+  return /\n([ \t]+)\S/.exec(text)?.[1] ?? "";
 }
 
 /** A bare list of messages is a chat with nothing beside it. */

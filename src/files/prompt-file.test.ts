@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { chat, message } from "../../test/support/bodies.ts";
+import { body, content } from "../../test/support/prompt-texts.ts";
 import { canonicalBody } from "../core/content-hash.ts";
 import type { PromptBody } from "../core/prompt.ts";
 import { readPromptFile, type StoredPrompt, writePromptFile } from "./prompt-file.ts";
@@ -22,54 +23,6 @@ const text = (template: string, config: PromptBody["config"] = {}): PromptBody =
   template,
   config,
 });
-
-/** Fragments that could be taken for syntax, among any other text. */
-const content = fc
-  .array(
-    fc.oneof(
-      { weight: 2, arbitrary: fc.string({ unit: "binary", maxLength: 8 }) },
-      fc.constantFrom(
-        ...'\n|\r\n|\r|---|---\n|{{role "user"}}|{{role "user"}}\r\n|{{placeholder "x"}}\n'.split(
-          "|",
-        ),
-        ..."\n{{role 'user'}} hi|\u0000|\ufeff|\"|\\|# |: |{{name}}|@@@langfusePrompt:name=a".split(
-          "|",
-        ),
-        "|",
-      ),
-    ),
-    { maxLength: 8 },
-  )
-  .map((fragments) => fragments.join(""));
-
-const json = fc.jsonValue({ maxDepth: 3, stringUnit: "binary" }) as fc.Arbitrary<
-  PromptBody["config"]
->;
-
-/** As a registry holds it: without the key that is refused. */
-const config = fc
-  .oneof(fc.constant({}), json, fc.dictionary(content, json))
-  .filter((config) => !JSON.stringify(config).includes('"__proto__"'));
-
-const item = fc.oneof(
-  fc.record({ type: fc.constant("chatmessage" as const), role: content, content }),
-  fc.record({ type: fc.constant("placeholder" as const), name: content }),
-);
-
-const body: fc.Arbitrary<PromptBody> = fc.oneof(
-  fc.record({
-    type: fc.constant("text" as const),
-    format: fc.constantFrom("mustache" as const, "fstring" as const),
-    template: content,
-    config,
-  }),
-  fc.record({
-    type: fc.constant("chat" as const),
-    format: fc.constantFrom("mustache" as const, "fstring" as const),
-    template: fc.array(item, { minLength: 1, maxLength: 5 }),
-    config,
-  }),
-);
 
 const prompt: fc.Arbitrary<StoredPrompt> = fc.record({
   name: fc.constantFrom("greeting", "support/v1.2/reply", "größe.md"),

@@ -5,8 +5,8 @@ import { canonicalBody } from "../core/content-hash.ts";
 import { PromptdError } from "../core/errors.ts";
 import { DEFAULT_LABEL, LATEST_LABEL, type PromptBody } from "../core/prompt.ts";
 import type { FileContent } from "./header.ts";
-import { readJson, writeJson } from "./json-format.ts";
-import { readPrompt, writePrompt } from "./prompt-format.ts";
+import { readJson, rewriteJson, writeJson } from "./json-format.ts";
+import { readPrompt, rewritePrompt, writePrompt } from "./prompt-format.ts";
 import { promptPath } from "./prompt-path.ts";
 import { decodeUtf8 } from "./text.ts";
 
@@ -28,9 +28,12 @@ export interface StoredPrompt {
 export const LABELS_OF_UNLABELLED: readonly string[] = [DEFAULT_LABEL];
 
 interface Format {
+  /** @throws invalid */
   read: (text: string) => FileContent;
   /** Undefined where the format cannot hold the type of the prompt. */
   write: (content: FileContent) => string | undefined;
+  /** Changes a file only where it has to; absent where a file is a template and nothing else. */
+  rewrite?: (text: string, content: FileContent) => string;
 }
 
 const plain: Format = {
@@ -39,11 +42,11 @@ const plain: Format = {
 };
 
 /** By ending; of several that can hold a prompt, the first is written. */
-const FORMATS: ReadonlyMap<string, Format> = new Map([
+export const FORMATS: ReadonlyMap<string, Format> = new Map([
   [".md", plain],
   [".txt", plain],
-  [".prompt", { read: readPrompt, write: writePrompt }],
-  [".json", { read: readJson, write: writeJson }],
+  [".prompt", { read: readPrompt, write: writePrompt, rewrite: rewritePrompt }],
+  [".json", { read: readJson, write: writeJson, rewrite: rewriteJson }],
 ]);
 
 /** The endings of prompt files: `.md`, `.txt`, `.prompt`, `.json`. */

@@ -20,6 +20,7 @@ describe("readPrompt", () => {
       "labels: [production, staging]",
       "tags: []",
       "commit_message: Be kinder",
+      "tests: [{variables: {name: Ada}}]",
       "---",
       "Hi {name}",
       "---",
@@ -35,6 +36,7 @@ describe("readPrompt", () => {
       labels: ["production", "staging"],
       tags: [],
       commitMessage: "Be kinder",
+      tests: [{ variables: { name: "Ada" } }],
     });
   });
 
@@ -71,11 +73,17 @@ describe("readPrompt", () => {
     [
       "an unknown key",
       "---\ntyp: text\n---\n",
-      'line 2: unknown key "typ": expected one of type, format, config, labels, tags, commit_message',
+      'line 2: unknown key "typ": expected one of type, format, config, labels, tags, commit_message, tests',
     ],
     ["a wrong type", "---\ntype: image\n---\n", "line 2: type: expected text or chat"],
     ["a wrong list", "---\ntags: a\n---\n", "line 2: tags: expected a list of tags"],
-    ["a wrong item", "---\ntags: [a, 1]\n---\n", "line 2: tags[1]:"],
+    ["a wrong item", "---\ntags:\n- a\n- 1\n---\n", "line 4: tags[1]:"],
+    ["tests that are no list", "---\ntests: {}\n---\n", "line 2: tests: expected a list of tests"],
+    [
+      "a test that JSON cannot hold",
+      "---\ntests: [.nan]\n---\n",
+      "line 2: tests: must not hold NaN or infinity",
+    ],
     [
       "not a number",
       "---\n\nconfig: {a: [.nan]}\n---\n",

@@ -9,22 +9,22 @@ import { ENDINGS, JINJA_ELSEWHERE, JINJA_ENDING } from "./prompt-file.ts";
 /** A file larger than this is no prompt: a template has at most 1 MiB. */
 export const MAX_FILE_BYTES = 2 * 1024 * 1024;
 
-export interface FolderScan {
-  /** In order of path; each prompt once. */
-  files: FoundFile[];
+interface FoundFiles {
+  /** Of prompt files, in order. */
+  paths: string[];
   /** Prompt files that cannot be taken. */
   refused: PassedOver[];
   /** Files that are not prompt files. */
   ignored: PassedOver[];
 }
 
-interface FoundFile {
-  /** Relative to the folder, with `/` between folders. */
-  path: string;
-  name: string;
+export interface FolderScan extends Omit<FoundFiles, "paths"> {
+  /** In order of path; each prompt once. */
+  files: { path: string; name: string }[];
 }
 
 export interface PassedOver {
+  /** Relative to the folder, with `/` between folders. */
   path: string;
   why: string;
 }
@@ -37,29 +37,44 @@ export interface PassedOver {
  * @param endings of prompt files, with their dots
  * @throws invalid where the folder cannot be read
  */
-export async function scanFolder(
+export async function findFiles(
   dir: string,
   endings: readonly string[] = ENDINGS,
-): Promise<FolderScan> {
+): Promise<FoundFiles> {
   const root = await realFolder(dir);
-  const scan: FolderScan = { files: [], refused: [], ignored: [] };
-  const pathOf = new Map<string, string>();
-  const paths = await pathsBelow(root, "", scan.refused);
+  const found: FoundFiles = { paths: [], refused: [], ignored: [] };
+  const paths = await pathsBelow(root, "", found.refused);
   for (const path of paths.sort()) {
     const { refused, ignored } = await judge(root, path, endings);
-    if (refused !== undefined) scan.refused.push({ path, why: refused });
-    if (ignored !== undefined) scan.ignored.push({ path, why: ignored });
-    if (refused !== undefined || ignored !== undefined) continue;
+    if (refused !== undefined) found.refused.push({ path, why: refused });
+    else if (ignored !== undefined) found.ignored.push({ path, why: ignored });
+    else found.paths.push(path);
+  }
+  return found;
+}
+
+/**
+ * The files of a folder by their exact names. Of two files of one prompt the second is
+ * refused.
+ *
+ * @throws invalid where the folder cannot be read
+ */
+export async function scanFolder(dir: string, endings = ENDINGS): Promise<FolderScan> {
+  const { paths, refused, ignored } = await findFiles(dir, endings);
+  const files: FolderScan["files"] = [];
+  const pathOf = new Map<string, string>();
+  for (const path of paths) {
     const name = path.slice(0, -extname(path).length);
     const first = pathOf.get(name);
     if (first === undefined) {
       pathOf.set(name, path);
-      scan.files.push({ path, name });
+      files.push({ path, name });
     } else {
-      scan.refused.push({ path, why: `${first} is a file of the same prompt; keep one of them` });
+      refused.push({ path, why: `${first} is a file of the same prompt; keep one of them` });
     }
   }
-  return scan;
+  refused.sort((a, b) => (a.path < b.path ? -1 : 1));
+  return { files, refused, ignored };
 }
 
 /**

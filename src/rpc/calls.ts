@@ -32,7 +32,7 @@ export interface Arrival {
 }
 
 /** For an arrival whose caller is not waited with. */
-export const NEVER_ABORTED = new AbortController().signal;
+export const NEVER_ABORTED: AbortSignal = new AbortController().signal;
 
 /** Told of calls, for metrics. */
 export interface CallObserver {

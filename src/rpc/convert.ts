@@ -66,7 +66,7 @@ export function fromSelector(selector: SelectorField): Selector {
 export function fromBodyFields(
   fields: Pick<CreateVersionRequest | Prompt, "template" | "format" | "config">,
 ): PromptBody {
-  const format = fromFormat(fields.format);
+  const format = fromTemplateFormat(fields.format);
   const config = fields.config === undefined ? {} : fromValue(fields.config, "config");
   switch (fields.template.case) {
     case "text":
@@ -89,7 +89,7 @@ function fromChatTemplate(template: ChatTemplate): ChatItem[] {
   });
 }
 
-function fromFormat(format: TemplateFormatMessage): TemplateFormat {
+export function fromTemplateFormat(format: TemplateFormatMessage): TemplateFormat {
   switch (format) {
     case TemplateFormatMessage.UNSPECIFIED:
     case TemplateFormatMessage.MUSTACHE:
@@ -185,6 +185,7 @@ export function toResolution(choice: Choice): Resolution {
     reason: WIRE_REASONS[reason],
     contentHash: version.contentHash,
     components: [...components],
+    sourceVersion: version.sourceVersion ?? "",
     ...(rollout && {
       arm: rollout.arm,
       rolloutRevision: BigInt(rollout.revision),

@@ -91,7 +91,7 @@ describe("import", () => {
   it("shows a person how far it is", async () => {
     await put({ "a.md": "one", "b.md": "one" });
     const { err } = await cli(["import", dir], { watched: true });
-    expect(err).toBe("\r1 of 2\r2 of 2\n");
+    expect(err).toBe("\r1 of 2\r2 of 2\r");
   });
 
   it("stops where there is no service, and where there is no folder", async () => {

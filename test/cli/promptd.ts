@@ -38,6 +38,9 @@ export async function promptd(
     err: (text) => {
       err += text;
     },
+    progress: (text) => {
+      if (watched) err += `\r${text}`;
+    },
     watched,
   });
   said("standard error", err);

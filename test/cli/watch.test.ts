@@ -5,9 +5,9 @@ import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { KeyService, Scope } from "../../gen/promptd/v1/key_service_pb.ts";
-import { run } from "../../src/cli/program.ts";
 import { startService, type TestService } from "../support/service.ts";
 import { against } from "./promptd.ts";
+import { watchingAt } from "./watching.ts";
 
 let folder: string;
 let service: TestService;
@@ -30,50 +30,15 @@ function start(port = 0): Promise<TestService> {
   });
 }
 
+const watching = (line: string, env: Record<string, string> = {}) =>
+  watchingAt(service.runtime.grpcAddress, line.split(" "), env);
+
 const create = (text: string) =>
   service.prompts.createVersion({
     name: "p",
     template: { case: "text", value: text },
     labels: ["production"],
   });
-
-/** A `promptd watch` that goes on behind the test, until nobody reads on. */
-function watching(line: string, env: Record<string, string> = {}) {
-  const lines: string[] = [];
-  let waiting = () => {};
-  let outClosed = false;
-  let err = "";
-  const ended = run(line.split(" "), {
-    env: { PROMPTD_ADDRESS: service.runtime.grpcAddress, ...env },
-    stdin: (async function* () {})(),
-    out: (text) => {
-      lines.push(...text.split("\n").filter(Boolean));
-      waiting();
-    },
-    get outClosed() {
-      return outClosed;
-    },
-    err: (text) => {
-      err += text;
-    },
-    watched: false,
-  });
-  return {
-    ended: async () => ({ code: await ended, err }),
-    /** The line with an index, once it is there. */
-    async line(index: number): Promise<string> {
-      while (lines.length <= index) {
-        await new Promise<void>((resolve) => {
-          waiting = resolve;
-        });
-      }
-      return lines[index] as string;
-    },
-    close() {
-      outClosed = true;
-    },
-  };
-}
 
 describe("watch", () => {
   it("prints each state, and goes on with a service that takes the place of another", async () => {

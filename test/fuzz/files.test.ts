@@ -8,6 +8,8 @@ import {
   saysTheSame,
   writePromptFile,
 } from "../../src/files/prompt-file.ts";
+import { rewritePromptFile } from "../../src/files/rewrite.ts";
+import { body } from "../support/prompt-texts.ts";
 import { fuzz } from "./fuzz.ts";
 import { mutations } from "./mutations.ts";
 import { unlessRefused } from "./refusals.ts";
@@ -86,15 +88,24 @@ const file = fc.record({
   ending: fc.constantFrom(...ENDINGS),
   content: fc.oneof(text, promptFile, promptFile, jsonFile),
   mutate: mutations,
+  now: fc.record({ body, tags: fc.constantFrom<string[]>([], ["x"], ["y", "x"]) }),
 });
 
 describe("prompt files", () => {
-  fuzz("files", file, async ({ ending, content, mutate }) => {
+  fuzz("files", file, async ({ ending, content, mutate, now }) => {
     const bytes = mutate(Buffer.from(content));
     const read = await unlessRefused(() => readPromptFile(`support/reply${ending}`, bytes));
     if (read === undefined) return;
     const { name, body, labels = ["production"], tags = [], commitMessage = "" } = read;
     expect(body.type === "text" || body.template.length > 0 || ending === ".json").toBe(true);
+
+    // It takes another content, and keeps what is no content.
+    const rewritten = rewritePromptFile({ path: `support/reply${ending}`, bytes }, now);
+    const reread = readPromptFile(rewritten.path, rewritten.bytes);
+    expect(canonicalBody(reread.body)).toBe(canonicalBody(now.body));
+    expect(reread.labels).toEqual(read.labels);
+    expect(reread.tests).toEqual(read.tests);
+    expect(rewritePromptFile(rewritten, now)).toBe(rewritten);
 
     // What was read can be judged, and where it is sound, written and read again.
     const version = { name, body, labels, tags, commitMessage };

@@ -3,7 +3,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe } from "vitest";
 import { hashSecret, KEY_SCOPES, newKeyId, newSecret } from "../../src/core/keys.ts";
-import type { PromptSource } from "../../src/core/ports.ts";
 import { LangfuseApi } from "../../src/sources/langfuse/api.ts";
 import { LangfuseSource } from "../../src/sources/langfuse/source.ts";
 import type { Database } from "../../src/store/database.ts";
@@ -11,7 +10,6 @@ import { Keys } from "../../src/store/keys.ts";
 import { MAX_LABELS } from "../../src/store/labels.ts";
 import { openDatabase } from "../../src/store/open.ts";
 import { Projects } from "../../src/store/projects.ts";
-import { Registry } from "../../src/store/registry.ts";
 import { StoredSourceJournal } from "../../src/store/source-journal.ts";
 import { catalogRules } from "../registry/contract/catalog.ts";
 import { compositionRules } from "../registry/contract/composition.ts";
@@ -22,7 +20,7 @@ import { labelRules } from "../registry/contract/labels.ts";
 import { listRules } from "../registry/contract/lists.ts";
 import { rolloutRules } from "../registry/contract/rollouts.ts";
 import { versionRules } from "../registry/contract/versions.ts";
-import { Bench, newProject } from "../registry/fixtures.ts";
+import { Bench, livingIn, newProject } from "../registry/fixtures.ts";
 import type { Subject } from "../registry/registry.contract.ts";
 import { type LangfuseService, startWithKeys } from "./service.ts";
 
@@ -112,16 +110,6 @@ beforeEach(async ({ task, skip }) => {
   const source = new LangfuseSource(new LangfuseApi(access), journal);
   subject.bench = new Bench(subject.database, caller, livingIn(source, subject.database));
 });
-
-/** The prompts of a source, with the history and the policies of a database. */
-function livingIn(source: PromptSource, database: Database): Registry {
-  return new Proxy(new Registry(database), {
-    get(registry, method: keyof Registry) {
-      const owner = method in source ? source : registry;
-      return (owner as Registry)[method].bind(owner);
-    },
-  });
-}
 
 describe("versions", () => versionRules(subject));
 describe("labels", () => labelRules(subject));

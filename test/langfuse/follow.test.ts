@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { Change_Kind } from "../../gen/promptd/v1/change_service_pb.ts";
+import { Follower } from "../../src/sources/follower.ts";
 import { LangfuseApi } from "../../src/sources/langfuse/api.ts";
-import { Follower } from "../../src/sources/langfuse/follower.ts";
 import { openDatabase } from "../../src/store/open.ts";
 import { Registry } from "../../src/store/registry.ts";
 import { StoredSourceFollowing } from "../../src/store/source-following.ts";
@@ -182,7 +182,7 @@ it("finds out what was deleted when its time for that has come", async () => {
   const api = new LangfuseApi({ baseUrl, ...admin });
   let now = Date.now();
   const following = new StoredSourceFollowing(database, () => now);
-  const parts = { api, following, project: "default", pollMs: 10, now: () => now };
+  const parts = { place: api, following, project: "default", pollMs: 10, now: () => now };
   const follower = new Follower(parts);
   await follower.begin();
   follower.start();

@@ -81,6 +81,22 @@ describe("reads", () => {
     });
   });
 
+  it("lists of many prompts, with the versions of their labels", async () => {
+    const { create, service } = chain;
+    const names = ["many/a", "many/b", "many/c"];
+    for (const name of names) {
+      await create({ name, labels: ["stable"] });
+      if (name !== "many/b") await create({ name });
+    }
+    const { prompts } = await service.prompts.listPrompts({ folder: "many" });
+    const stable = { label: "stable", version: 1 };
+    expect(prompts.map(({ name, labels }) => [name, labels])).toMatchObject([
+      ["many/a", [{ label: "latest", version: 2 }, stable]],
+      ["many/b", [{ label: "latest", version: 1 }, stable]],
+      ["many/c", [{ label: "latest", version: 2 }, stable]],
+    ]);
+  });
+
   it("what a prompt includes, which is moved by itself", async () => {
     const { create, service } = chain;
     await create({ name: "rules", prompt: "Be brief.", labels: ["production"] });

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished } from "vitest";
 import { PromptdError } from "../../src/core/errors.ts";
-import type { Caller, NewVersion, Page, RolloutFate } from "../../src/core/ports.ts";
+import type { Caller, NewVersion, Page, PromptSource, RolloutFate } from "../../src/core/ports.ts";
 import type { Change, JsonValue, PromptBody } from "../../src/core/prompt.ts";
 import type { Database } from "../../src/store/database.ts";
 import { Registry } from "../../src/store/registry.ts";
@@ -98,6 +98,16 @@ export class Bench {
     );
     return newestFirst.reverse();
   }
+}
+
+/** The prompts of a source, with the history and the policies of a database. */
+export function livingIn(source: PromptSource, database: Database): Registry {
+  return new Proxy(new Registry(database), {
+    get(registry, method: keyof Registry) {
+      const owner = method in source ? source : registry;
+      return (owner as Registry)[method].bind(owner);
+    },
+  });
 }
 
 export function text(template: string, config: JsonValue = {}): PromptBody {

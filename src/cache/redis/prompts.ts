@@ -37,6 +37,7 @@ const metadata = z.object({
   author: z.string(),
   updatedAt: time,
   createdAt: time,
+  sourceVersion: z.string().exactOptional(),
 });
 
 const format = z.enum(["mustache", "fstring"]);

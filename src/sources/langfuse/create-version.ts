@@ -3,9 +3,10 @@ import { PromptdError } from "../../core/errors.ts";
 import { previousMoves, requireSuccessor } from "../../core/mutation-rules.ts";
 import type { CreatedVersion, NewVersion } from "../../core/ports.ts";
 import type { SourceEdited } from "../../core/source-journal.ts";
+import { answerOf } from "../faults.ts";
+import { type Mutation, requireMovable } from "../mutation.ts";
 import { type Entry, hashOf, newestOf, toConfig } from "./answers.ts";
-import { answerOf } from "./faults.ts";
-import { type Mutation, requireMovable } from "./mutation.ts";
+import type { LangfuseApi } from "./api.ts";
 import { moveLabels, plannedMoves } from "./set-labels.ts";
 
 /** Of creates that lose against others at the same moment, which Langfuse does not put in a row. */
@@ -13,7 +14,7 @@ const ATTEMPTS = 5;
 
 /** @throws conflict, refused, forbidden, unavailable */
 export async function createVersion(
-  mutation: Mutation,
+  mutation: Mutation<LangfuseApi>,
   version: NewVersion,
 ): Promise<Omit<CreatedVersion, keyof SourceEdited>> {
   requireLangfuseFormat(version);
@@ -38,7 +39,7 @@ export async function createVersion(
 }
 
 async function create(
-  mutation: Mutation,
+  mutation: Mutation<LangfuseApi>,
   entry: Entry | undefined,
   asked: NewVersion,
 ): Promise<Omit<CreatedVersion, keyof SourceEdited>> {
@@ -66,7 +67,7 @@ async function create(
 
 /** The newest version stands for the one that was asked for, and takes its labels. */
 async function labelExisting(
-  mutation: Mutation,
+  mutation: Mutation<LangfuseApi>,
   entry: Entry,
   asked: NewVersion,
   hash: string,
@@ -84,7 +85,7 @@ async function labelExisting(
 }
 
 async function plannedLabels(
-  mutation: Mutation,
+  mutation: Mutation<LangfuseApi>,
   entry: Entry | undefined,
   { labels }: NewVersion,
   version: number,
@@ -95,7 +96,7 @@ async function plannedLabels(
 
 /** The content hash of the newest version, where it is that of the version asked for. */
 async function sameVersion(
-  { api }: Mutation,
+  { api }: Mutation<LangfuseApi>,
   entry: Entry | undefined,
   { name, body, evenIfSame }: NewVersion,
 ): Promise<string | undefined> {
@@ -106,7 +107,7 @@ async function sameVersion(
 }
 
 async function wasOvertaken(
-  { api }: Mutation,
+  { api }: Mutation<LangfuseApi>,
   entry: Entry | undefined,
   name: string,
 ): Promise<boolean> {

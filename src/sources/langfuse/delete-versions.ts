@@ -4,9 +4,10 @@ import { promptNotFound } from "../../core/not-found.ts";
 import type { Edit } from "../../core/ports.ts";
 import { LATEST_LABEL, type LabelMove } from "../../core/prompt.ts";
 import type { SourceChange } from "../../core/source-journal.ts";
+import { type Mutation, requireMovable } from "../mutation.ts";
+import { CONCURRENT } from "../requests.ts";
 import { type Entry, hashOf } from "./answers.ts";
-import { CONCURRENT } from "./api.ts";
-import { type Mutation, requireMovable } from "./mutation.ts";
+import type { LangfuseApi } from "./api.ts";
 import { placesOf } from "./places.ts";
 import { requireVersions } from "./set-labels.ts";
 
@@ -15,7 +16,7 @@ const MAX_VERSIONS = 100;
 
 /** @throws not_found, refused, forbidden, unavailable; the message tells which versions are gone all the same */
 export async function deleteVersions(
-  mutation: Mutation,
+  mutation: Mutation<LangfuseApi>,
   { name, versions, reason }: Edit & { versions: readonly number[] | "all" },
 ): Promise<{ removed: LabelMove[] }> {
   const { api, done, send } = mutation;
@@ -55,7 +56,7 @@ export async function deleteVersions(
 
 /** The labels that go with versions, in order, and the versions' content hashes unless they are too many. */
 async function whatGoes(
-  { api }: Mutation,
+  { api }: Mutation<LangfuseApi>,
   entry: Entry,
   chosen: readonly number[],
 ): Promise<{ labels: LabelMove[]; hashes: ReadonlyMap<number, string> }> {

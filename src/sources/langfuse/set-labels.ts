@@ -3,13 +3,14 @@ import { moved, previousMoves } from "../../core/mutation-rules.ts";
 import { promptNotFound } from "../../core/not-found.ts";
 import type { LabelEdit, LabelsSet, RolloutFate } from "../../core/ports.ts";
 import { LATEST_LABEL, type LabelChange, type LabelMove } from "../../core/prompt.ts";
+import { type Mutation, requireMovable } from "../mutation.ts";
 import { type Entry, selectionMissing } from "./answers.ts";
-import { type Mutation, requireMovable } from "./mutation.ts";
+import type { LangfuseApi } from "./api.ts";
 import { placesOf } from "./places.ts";
 
 /** @throws not_found, refused, forbidden, unavailable; the message tells which labels have moved all the same */
 export async function setLabels(
-  mutation: Mutation,
+  mutation: Mutation<LangfuseApi>,
   { name, moves, reason, rollouts }: LabelEdit,
 ): Promise<Pick<LabelsSet, "previous">> {
   const entry = await mutation.api.entry(name);
@@ -31,7 +32,7 @@ export function requireVersions(entry: Entry, versions: readonly number[]): void
 
 /** Where each label stands and shall go, in the order asked; `latest`, which Langfuse keeps, is left out. */
 export async function plannedMoves(
-  { api }: Mutation,
+  { api }: Mutation<LangfuseApi>,
   entry: Entry | undefined,
   moves: readonly LabelMove[],
 ): Promise<LabelChange[]> {
@@ -56,7 +57,7 @@ export async function plannedMoves(
  * @throws refused, forbidden, unavailable
  */
 export async function moveLabels(
-  mutation: Mutation,
+  mutation: Mutation<LangfuseApi>,
   { name }: Pick<Entry, "name">,
   planned: readonly LabelChange[],
   reason: string,

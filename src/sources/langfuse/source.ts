@@ -20,7 +20,9 @@ import {
   type VersionInfo,
 } from "../../core/prompt.ts";
 import type { SourceAsked, SourceJournal } from "../../core/source-journal.ts";
-import { within } from "../../core/within.ts";
+import { type Made, mutate } from "../mutation.ts";
+import { CONCURRENT } from "../requests.ts";
+import { Revisions } from "../revisions.ts";
 import {
   type Entry,
   newestOf,
@@ -29,18 +31,14 @@ import {
   toVersion,
   type VersionAnswer,
 } from "./answers.ts";
-import { CONCURRENT, type LangfuseApi } from "./api.ts";
+import type { LangfuseApi } from "./api.ts";
 import { createVersion } from "./create-version.ts";
 import { deleteVersions } from "./delete-versions.ts";
-import { type Made, mutate } from "./mutation.ts";
-import { placesOf } from "./places.ts";
+import { placesOfAll } from "./places.ts";
 import { setLabels } from "./set-labels.ts";
 
 /** Labels shown of a prompt in a list. */
 const SHOWN_LABELS = 100;
-
-/** How long a read waits for its revision, and after a failure does not ask for one. */
-const REVISION_MS = 1000;
 
 /**
  * Prompts in a Langfuse. What it cannot do is refused with the reason: taking
@@ -49,14 +47,13 @@ const REVISION_MS = 1000;
 export class LangfuseSource implements PromptSource {
   readonly #api: LangfuseApi;
   readonly #journal: SourceJournal;
-  readonly #now: () => number;
-  #withoutRevisionsUntil = 0;
+  readonly #revisions: Revisions;
 
   /** @param now milliseconds since 1970 */
   constructor(api: LangfuseApi, journal: SourceJournal, now: () => number = Date.now) {
     this.#api = api;
     this.#journal = journal;
-    this.#now = now;
+    this.#revisions = new Revisions(journal, now);
   }
 
   async find(caller: Caller, name: string, selector: Selector): Promise<Pointer> {
@@ -72,7 +69,7 @@ export class LangfuseSource implements PromptSource {
   ): Promise<PromptVersion> {
     throwIfAborted(signal);
     // Before the prompt: what was changed meanwhile must not look as if it were in the answer.
-    const revision = (await this.#revisions(project, [name])).get(name) ?? 0;
+    const revision = await this.#revisions.of(project, name);
     try {
       return toVersion(await this.#api.get(name, selector), revision);
     } catch (thrown) {
@@ -100,9 +97,13 @@ export class LangfuseSource implements PromptSource {
       .sort((a, b) => bytewise(a.name, b.name));
     const shown = found.slice(0, page.size);
     const names = shown.map(({ name }) => name);
-    const revisions = await this.#revisions(project, names);
-    const described = await pLimit(CONCURRENT).map(shown, (entry) => this.#describe(entry));
-    const items = described.map((info) => ({ ...info, revision: revisions.get(info.name) ?? 0 }));
+    const revisions = await this.#revisions.ofAll(project, names);
+    const labels = shown.map((entry) => [entry, shownLabels(entry)] as const);
+    const places = await placesOfAll(this.#api, labels);
+    const items = shown.map((entry) => {
+      const revision = revisions.get(entry.name) ?? 0;
+      return toPromptInfo(entry, places.get(entry.name) ?? new Map(), revision);
+    });
     const last = names.at(-1);
     return found.length > page.size && last !== undefined ? { items, next: last } : { items };
   }
@@ -136,7 +137,7 @@ export class LangfuseSource implements PromptSource {
     page: { size: number; before?: number },
   ) {
     throwIfAborted(signal);
-    const revision = (await this.#revisions(project, [name])).get(name) ?? 0;
+    const revision = await this.#revisions.of(project, name);
     const entry = await this.#api.entry(name);
     if (entry === undefined) throw promptNotFound({ name });
     const labelled = label === undefined ? undefined : await this.#orMissing(name, { label });
@@ -184,7 +185,7 @@ export class LangfuseSource implements PromptSource {
   #mutate<Result extends object>(
     caller: Caller,
     { name, expectedRevision, promotes }: SourceAsked,
-    work: Parameters<typeof mutate<Result>>[2],
+    work: Parameters<typeof mutate<LangfuseApi, Result>>[2],
   ): Promise<Made<Result>> {
     const asked = {
       name,
@@ -192,19 +193,6 @@ export class LangfuseSource implements PromptSource {
       ...(promotes && { promotes }),
     };
     return mutate({ api: this.#api, journal: this.#journal, caller }, asked, work);
-  }
-
-  /** Reads go on without the database, which knows revisions: a prompt has none then. */
-  async #revisions(
-    project: string,
-    names: readonly string[],
-  ): Promise<ReadonlyMap<string, number>> {
-    if (this.#now() < this.#withoutRevisionsUntil) return new Map();
-    const asked = this.#journal.revisions(project, names).catch(() => undefined);
-    const revisions = await within(REVISION_MS, asked);
-    if (revisions !== undefined) return revisions;
-    this.#withoutRevisionsUntil = this.#now() + REVISION_MS;
-    return new Map();
   }
 
   /** Says what there is instead. */
@@ -232,24 +220,31 @@ export class LangfuseSource implements PromptSource {
       throw thrown;
     }
   }
+}
 
-  async #describe(entry: Entry): Promise<Omit<PromptInfo, "revision">> {
-    const latestVersion = newestOf(entry);
-    const shown = entry.labels.toSorted().slice(0, SHOWN_LABELS);
-    const places = await placesOf(this.#api, entry, shown);
-    return {
-      name: entry.name,
-      type: entry.type,
-      tags: entry.tags,
-      labels: shown.flatMap((label) => {
-        const version = places.get(label);
-        return version === undefined ? [] : { label, version };
-      }),
-      latestVersion,
-      versionCount: entry.versions.length,
-      updatedAt: entry.lastUpdatedAt,
-    };
-  }
+function shownLabels({ labels }: Entry): string[] {
+  return labels.toSorted().slice(0, SHOWN_LABELS);
+}
+
+/** @param places the versions of its labels */
+function toPromptInfo(
+  entry: Entry,
+  places: ReadonlyMap<string, number>,
+  revision: number,
+): PromptInfo {
+  return {
+    name: entry.name,
+    type: entry.type,
+    tags: entry.tags,
+    labels: shownLabels(entry).flatMap((label) => {
+      const version = places.get(label);
+      return version === undefined ? [] : { label, version };
+    }),
+    latestVersion: newestOf(entry),
+    versionCount: entry.versions.length,
+    updatedAt: entry.lastUpdatedAt,
+    revision,
+  };
 }
 
 function toVersionInfo(answer: VersionAnswer): VersionInfo {

@@ -1,6 +1,7 @@
-/** The running service that commands talk to. */
+/** A running promptd, as its clients talk to it. */
 
 import type { DescService } from "@bufbuild/protobuf";
+import { durationMs } from "@bufbuild/protobuf/wkt";
 import {
   type Client,
   Code,
@@ -10,14 +11,14 @@ import {
   type Transport,
 } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
-import { BadRequestSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { BadRequestSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { ChangeService } from "../../gen/promptd/v1/change_service_pb.ts";
 import { PolicyService } from "../../gen/promptd/v1/policy_service_pb.ts";
 import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import { RolloutService } from "../../gen/promptd/v1/rollout_service_pb.ts";
 import "../rpc/text-encoding.ts";
 import { type ErrorCode, PromptdError } from "../core/errors.ts";
-import { type ClientTlsFiles, readClientTls, tlsFault } from "./client-tls.ts";
+import { type ClientTlsFiles, readClientTls, tlsFault } from "./tls.ts";
 
 /** Where the service is, and how long a call may take. */
 export interface Connection {
@@ -38,13 +39,17 @@ export interface Service {
   rollouts: Client<typeof RolloutService>;
 }
 
-/** Connects, does the work, and disconnects. */
-export async function withService<Result>(
-  { address, timeoutMs, apiKey, tls }: Connection,
-  work: (service: Service) => Promise<Result>,
-): Promise<Result> {
-  const scheme = tls.caCert || tls.clientCert ? "https" : "http";
-  const baseUrl = /^https?:\/\//.test(address) ? address : `${scheme}://${address}`;
+/** A service, until it is closed. */
+export interface OpenService {
+  service: Service;
+  /** Gives up what is under way. */
+  close(): void;
+}
+
+/** Connects with the first call. @throws invalid for files that cannot be used for TLS */
+export async function openService(connection: Connection): Promise<OpenService> {
+  const { address, timeoutMs, apiKey, tls } = connection;
+  const baseUrl = baseUrlOf(connection);
   const secure = baseUrl.startsWith("https:") ? await readClientTls(tls) : undefined;
   const sessionManager = new Http2SessionManager(baseUrl, undefined, secure);
   const transport = createGrpcTransport({
@@ -53,16 +58,34 @@ export async function withService<Result>(
     defaultTimeoutMs: timeoutMs,
     interceptors: apiKey === undefined ? [] : [bearer(apiKey)],
   });
-  try {
-    return await work({
+  return {
+    service: {
       prompts: translatedClient(PromptService, transport, address),
       changes: translatedClient(ChangeService, transport, address),
       policies: translatedClient(PolicyService, transport, address),
       rollouts: translatedClient(RolloutService, transport, address),
-    });
+    },
+    close: () => sessionManager.abort(),
+  };
+}
+
+/** Connects, does the work, and disconnects. */
+export async function withService<Result>(
+  connection: Connection,
+  work: (service: Service) => Promise<Result>,
+): Promise<Result> {
+  const { service, close } = await openService(connection);
+  try {
+    return await work(service);
   } finally {
-    sessionManager.abort();
+    close();
   }
+}
+
+/** The address as a URL: https where files for TLS are named. */
+export function baseUrlOf({ address, tls }: Pick<Connection, "address" | "tls">): string {
+  const scheme = tls.caCert || tls.clientCert ? "https" : "http";
+  return /^https?:\/\//.test(address) ? address : `${scheme}://${address}`;
 }
 
 function bearer(apiKey: string): Interceptor {
@@ -120,7 +143,13 @@ function fromWire(error: ConnectError, address: string): PromptdError {
     const advice = "start one with `promptd serve`, or name its --address";
     return new PromptdError("unavailable", `no promptd at ${address} (${rawMessage}); ${advice}`);
   }
-  return new PromptdError(ERROR_CODES[code] ?? "internal", rawMessage, { violations });
+  const delay = error.findDetails(RetryInfoSchema)[0]?.retryDelay;
+  const retryAfterMs = delay && durationMs(delay);
+  const limited = code === Code.ResourceExhausted && retryAfterMs !== undefined;
+  return new PromptdError(limited ? "too_many" : (ERROR_CODES[code] ?? "internal"), rawMessage, {
+    violations,
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  });
 }
 
 /** What the service's statuses mean, the inverse of what it makes of its errors. */

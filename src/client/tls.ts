@@ -3,7 +3,7 @@
 import { X509Certificate } from "node:crypto";
 import type { SecureClientSessionOptions } from "node:http2";
 import { createSecureContext } from "node:tls";
-import { inFile, readBytes } from "./input.ts";
+import { inFile, readBytes } from "../files/read.ts";
 
 /** PEM files; the last two are there together. */
 export interface ClientTlsFiles {

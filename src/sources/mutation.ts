@@ -1,28 +1,26 @@
-import { PromptdError, throwIfAborted } from "../../core/errors.ts";
-import { allowsPrompt } from "../../core/keys.ts";
-import type { Caller } from "../../core/ports.ts";
+import { PromptdError, throwIfAborted } from "../core/errors.ts";
+import { allowsPrompt } from "../core/keys.ts";
+import type { Caller } from "../core/ports.ts";
 import type {
-  Sighting,
   SourceAsked,
   SourceChange,
   SourceEdit,
   SourceEdited,
   SourceJournal,
-} from "../../core/source-journal.ts";
-import { toSighting } from "./answers.ts";
-import type { LangfuseApi } from "./api.ts";
+} from "../core/source-journal.ts";
 import { answerOf, outcomeIsUnknown } from "./faults.ts";
+import type { Place } from "./place.ts";
 
 /** One mutation of one prompt, while nobody else changes it through this database. */
-export interface Mutation {
-  api: LangfuseApi;
+export interface Mutation<Api extends Place> {
+  api: Api;
   edit: SourceEdit;
   /** What was done so far, for the history. */
   done: SourceChange[];
   /**
    * Sends what changes something.
    *
-   * @throws what Langfuse answers, unavailable where nobody knows whether it was done
+   * @throws what the place answers, unavailable where nobody knows whether it was done
    */
   send<Answer>(request: () => Promise<Answer>): Promise<Answer>;
 }
@@ -30,15 +28,15 @@ export interface Mutation {
 export type Made<Result> = Result & SourceEdited;
 
 /**
- * Notes that a prompt is about to be changed, changes it in Langfuse, and tells
+ * Notes that a prompt is about to be changed, changes it where it lives, and tells
  * the history what was done, also where it was only a part.
  *
  * @throws unavailable, also where it may have been done or the history lacks it still
  */
-export async function mutate<Result extends object>(
-  { api, journal, caller }: { api: LangfuseApi; journal: SourceJournal; caller: Caller },
+export async function mutate<Api extends Place, Result extends object>(
+  { api, journal, caller }: { api: Api; journal: SourceJournal; caller: Caller },
   asked: SourceAsked,
-  work: (mutation: Mutation) => Promise<Result>,
+  work: (mutation: Mutation<Api>) => Promise<Result>,
 ): Promise<Made<Result>> {
   throwIfAborted(caller.signal);
   const { name } = asked;
@@ -48,14 +46,14 @@ export async function mutate<Result extends object>(
   let finished = false;
   const send = async <Answer>(request: () => Promise<Answer>) => {
     if (edit.signal.aborted) {
-      const message = `changing prompt "${name}" in Langfuse took too long; what was done stands`;
+      const message = `changing prompt "${name}" in ${api.name} took too long; what was done stands`;
       throw new PromptdError("unavailable", message);
     }
     sent = true;
     return request().catch((thrown: unknown) => {
       const error = PromptdError.from(thrown);
-      if (!outcomeIsUnknown(error)) throw told(error, caller);
-      done.push(unknownChange());
+      if (!outcomeIsUnknown(error)) throw told(api, error, caller);
+      done.push(unknownChange(api));
       const message = `${error.message}; whether prompt "${name}" was changed there is not known: look before you try again`;
       throw new PromptdError("unavailable", message, { cause: error.cause });
     });
@@ -72,41 +70,35 @@ export async function mutate<Result extends object>(
 
   async function finish(): Promise<SourceEdited> {
     finished = true;
+    // So that promptd's own change is not told a second time.
+    const seen = sent ? await api.sighting(name).catch(() => undefined) : undefined;
     try {
-      return await edit.finish(done, sent ? await sighting() : undefined);
+      return await edit.finish(done, seen);
     } catch (cause) {
       if (!sent || done.length === 0) throw cause;
-      const message = `Langfuse has changed prompt "${name}"; promptd's history will tell of it once its database can be reached`;
+      const message = `${api.name} has changed prompt "${name}"; promptd's history will tell of it once its database can be reached`;
       throw new PromptdError("unavailable", message, { cause });
     }
   }
-
-  /** So that promptd's own change is not told a second time. */
-  async function sighting(): Promise<Sighting | undefined> {
-    return api.entry(name).then(
-      (entry) => toSighting(name, entry),
-      () => undefined,
-    );
-  }
 }
 
-function unknownChange(): SourceChange {
-  const reason = "Langfuse was asked for a change, and did not say whether it was made";
+function unknownChange({ name }: Place): SourceChange {
+  const reason = `${name} was asked for a change, and did not say whether it was made`;
   return { kind: "source_changed", reason, versions: [], labels: [] };
 }
 
 /**
  * A refusal as the caller may hear it: it may name prompts that the caller may not see.
- * A Langfuse that lets promptd in may still not allow this, as a promptd that stands for one does.
+ * A place that lets promptd in may still not allow this, as a promptd that stands for a Langfuse does.
  */
-function told(error: PromptdError, { promptPatterns }: Caller): PromptdError {
+function told(api: Place, error: PromptdError, { promptPatterns }: Caller): PromptdError {
   const { status, told } = answerOf(error);
   const disallowed = status === 403 && told !== undefined;
   if (error.code !== "refused" && !disallowed) return error;
   if (allowsPrompt(promptPatterns, "")) {
     return disallowed ? new PromptdError("refused", told, { cause: error.cause }) : error;
   }
-  const message = "Langfuse refuses it; a key that is limited to some prompts is not told why";
+  const message = `${api.name} refuses it; a key that is limited to some prompts is not told why`;
   return new PromptdError("refused", message, { cause: error.cause });
 }
 
@@ -117,7 +109,7 @@ function told(error: PromptdError, { promptPatterns }: Caller): PromptdError {
  * @throws forbidden, refused for one that needs approval: what waits could not be moved by anybody
  */
 export async function requireMovable(
-  { edit }: Mutation,
+  { api, edit }: Mutation<Place>,
   labels: readonly string[],
   others: readonly string[] = [],
 ): Promise<void> {
@@ -125,6 +117,6 @@ export async function requireMovable(
   const approval = await edit.heedPolicies([...labels, ...others]);
   const label = approval.find((each) => labels.includes(each));
   if (label === undefined) return;
-  const message = `moving label "${label}" needs the approval of a second key, which promptd cannot keep for prompts that live in Langfuse`;
+  const message = `moving label "${label}" needs the approval of a second key, which promptd cannot keep for prompts that live in ${api.name}`;
   throw new PromptdError("refused", message);
 }

@@ -1,11 +1,11 @@
 import pLimit from "p-limit";
-import { PromptdError } from "../../core/errors.ts";
-import type { Observed, Sighting, SourceFollowing } from "../../core/source-journal.ts";
-import { toSighting } from "./answers.ts";
-import { CONCURRENT, type LangfuseApi } from "./api.ts";
+import { PromptdError } from "../core/errors.ts";
+import type { Observed, Sighting, SourceFollowing } from "../core/source-journal.ts";
+import type { Place } from "./place.ts";
+import { CONCURRENT } from "./requests.ts";
 
 export interface FollowerParts {
-  api: LangfuseApi;
+  place: Place;
   following: SourceFollowing;
   /** Whose prompts live there. */
   project: string;
@@ -29,11 +29,11 @@ const OVERLAP_MS = 60_000;
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 1000;
 
-/** Longer than Langfuse goes on sending an event again. */
+/** Longer than a webhook goes on sending an event again. */
 const EVENTS_MS = 7 * 24 * 3_600_000;
 
 /**
- * Finds out what was changed in Langfuse by others. It compares with what was
+ * Finds out what was changed in a place by others. It compares with what was
  * seen last, which the database keeps, so that each edit is told once.
  */
 export class Follower {
@@ -54,8 +54,8 @@ export class Follower {
   }
 
   /**
-   * Sees all prompts of a Langfuse that was never looked at. Before anything is
-   * answered that is no change; where Langfuse cannot be reached it waits.
+   * Sees all prompts of a place that was never looked at. Before anything is
+   * answered that is no change; where the place cannot be reached it waits.
    *
    * @throws unavailable for the database
    */
@@ -88,16 +88,13 @@ export class Follower {
    * @throws unavailable for the database; then it is not known
    */
   async heard(event: { id: string; name: string }): Promise<void> {
-    const { api, following, project } = this.#parts;
+    const { place, following, project } = this.#parts;
     if (await following.knowsEvent(project, event.id)) return;
     const { revision: since } = await following.standing(project);
-    const sighting = await api.entry(event.name).then(
-      (entry) => toSighting(event.name, entry),
-      () => undefined,
-    );
+    const sighting = await place.sighting(event.name).catch(() => undefined);
     await this.#observe({
       since,
-      reason: "changed in Langfuse, which told by its webhook",
+      reason: `changed in ${place.name}, which told by its webhook`,
       eventId: event.id,
       sightings: sighting === undefined ? [] : [sighting],
       doubtful: sighting === undefined ? [event.name] : [],
@@ -147,41 +144,37 @@ export class Follower {
 
   /** What was changed lately. A list by time shows of a prompt only the versions that were. */
   async #poll(since: number, watermark: number): Promise<void> {
-    const { api, following, project } = this.#parts;
-    const from = new Date(Math.max(watermark - OVERLAP_MS, 0));
-    const changed = await api.all({ fromUpdatedAt: from.toISOString() });
+    const { place, following, project } = this.#parts;
+    const changed = await place.changedSince(new Date(Math.max(watermark - OVERLAP_MS, 0)));
     const names = changed.map(({ name }) => name);
     const known = await following.sightings(project, names);
-    const times = new Map(changed.map((entry) => [entry.name, entry.lastUpdatedAt.getTime()]));
-    const others = names.filter((name) => known.get(name)?.updatedAt !== times.get(name));
-    const sightings = await this.#look(others);
-    const newest = newestOf(watermark, [...times.values()]);
+    const others = changed.filter(
+      ({ name, updatedAt }) => known.get(name)?.updatedAt !== updatedAt,
+    );
+    const sightings = await this.#look(others.map(({ name }) => name));
+    const newest = newestOf(watermark, changed);
     if (sightings.length === 0 && newest === watermark) return;
-    const reason = "changed in Langfuse";
+    const reason = `changed in ${place.name}`;
     await this.#observe({ sightings, since, reason, watermark: newest });
   }
 
   /** @param quietly where nothing can have been read yet that was changed since */
   async #sweep(since: number, quietly: boolean): Promise<void> {
-    const { api, following, project } = this.#parts;
+    const { place, following, project } = this.#parts;
     const sweptAt = this.#now();
-    const all = await api.all({});
+    const found = await place.sightings();
     const known = await following.sightings(project);
-    const found = all.map((entry) => toSighting(entry.name, entry));
     const changed = found.filter(
       ({ name, fingerprint }) => known.get(name)?.fingerprint !== fingerprint,
     );
-    const there = new Set(all.map(({ name }) => name));
+    const there = new Set(found.map(({ name }) => name));
     // A page that was turned while prompts came and went may have left one out.
     const missing = await this.#look([...known.keys()].filter((name) => !there.has(name)));
     await this.#observe({
       sightings: [...changed, ...missing],
       since,
-      reason: "changed in Langfuse",
-      watermark: newestOf(
-        0,
-        found.map(({ updatedAt }) => updatedAt),
-      ),
+      reason: `changed in ${place.name}`,
+      watermark: newestOf(0, found),
       quietly,
     });
     await following.forgetEvents(project, this.#now() - EVENTS_MS);
@@ -195,11 +188,10 @@ export class Follower {
   }
 
   #look(names: readonly string[]): Promise<Sighting[]> {
-    const { api } = this.#parts;
-    return pLimit(CONCURRENT).map(names, async (name) => toSighting(name, await api.entry(name)));
+    return pLimit(CONCURRENT).map(names, (name) => this.#parts.place.sighting(name));
   }
 }
 
-function newestOf(least: number, times: readonly number[]): number {
-  return times.reduce((newest, time) => Math.max(newest, time), least);
+function newestOf(least: number, found: readonly Pick<Sighting, "updatedAt">[]): number {
+  return found.reduce((newest, { updatedAt }) => Math.max(newest, updatedAt), least);
 }

@@ -1,0 +1,23 @@
+import type { PromptState, StatusItem, StatusReport } from "./report.ts";
+import type { Survey, Surveyed } from "./survey.ts";
+
+/** What is on neither side any more is not told of. */
+export function statusOf(remote: string, label: string, found: Survey): StatusReport {
+  const prompts = found.prompts.filter(({ state }) => state !== "gone").map(itemOf);
+  const counts: Partial<Record<PromptState, number>> = {};
+  for (const { state } of prompts) counts[state] = (counts[state] ?? 0) + 1;
+  const clean = prompts.every(({ state }) => state === "synced");
+  return { remote, label, prompts, ignored: found.ignored, counts, clean };
+}
+
+function itemOf({ name, file, state, why, record, listed }: Surveyed): StatusItem {
+  return {
+    name,
+    ...(file !== undefined && { file }),
+    state,
+    ...(why !== undefined && { why }),
+    ...(record?.edited && { edited: true }),
+    ...(record?.merging && { merging: true }),
+    ...(listed?.version !== undefined && { remoteVersion: listed.version }),
+  };
+}

@@ -1,0 +1,86 @@
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { Naming } from "../../src/files/naming.ts";
+import { newPromptFile } from "../../src/files/rewrite.ts";
+import { expectRandomTexts } from "../support/leaks.ts";
+import { SyncBench, text } from "./bench.ts";
+import { REMOTES_OF_ANYTHING, type TestRemote } from "./remotes.ts";
+
+/** Real prompts, where they stand beside the project. */
+const PATTERNS = resolve("../shared/data/fabric-patterns");
+const isReal = existsSync(PATTERNS);
+const COUNT = 225;
+
+// Their names stand in their texts.
+if (isReal) expectRandomTexts();
+
+/** The files of as many prompts, by path. */
+async function promptFiles(): Promise<[path: string, bytes: Uint8Array][]> {
+  if (isReal) {
+    const names = (await readdir(PATTERNS)).filter((name) => name.endsWith(".md"));
+    return Promise.all(names.map(async (name) => [name, await readFile(join(PATTERNS, name))]));
+  }
+  return Array.from({ length: COUNT }, (_, at) => {
+    const template = `# Prompt ${at}\r\n{{input}}\n\n| ä | {"b": [${at}]} |${"\n".repeat(at % 3)}`;
+    const tags = at % 5 === 0 ? ["fifth", "made"] : [];
+    const stem = `folder_${at % 4}/prompt_${at}`;
+    const { path, bytes } = newPromptFile(stem, { body: text(template), tags });
+    return [path, bytes];
+  });
+}
+
+describe.each(REMOTES_OF_ANYTHING)(
+  `225 ${isReal ? "real" : "made"} prompts and $name`,
+  ({ start }) => {
+    const naming = new Naming("kebab");
+    let remote: TestRemote;
+    let here: SyncBench;
+    let there: SyncBench;
+
+    beforeAll(async () => {
+      remote = await start();
+    });
+
+    afterAll(() => remote.close());
+
+    beforeEach(async () => {
+      here = await SyncBench.open(remote, { naming });
+      there = await SyncBench.open(remote, { naming, settings: { label: "production" } });
+    });
+
+    afterEach(async () => {
+      await Promise.all([here.close(), there.close()]);
+    });
+
+    it("go from a folder to another, and differ in no byte", { timeout: 120_000 }, async () => {
+      for (const [path, bytes] of await promptFiles()) await here.write(path, bytes);
+      await here.sync.init();
+      const pushed = await here.sync.push({ labels: ["production"] });
+      expect(pushed.summary).toMatchObject({ pushed: COUNT, errors: 0, conflicts: 0 });
+      await there.sync.init();
+      const pulled = await there.sync.pull();
+      expect(pulled.summary).toMatchObject({ pulled: COUNT, errors: 0, conflicts: 0 });
+      const folders = ["-r", "--exclude=.promptd", here.folder, there.folder];
+      expect(spawnSync("diff", folders, { encoding: "utf8" })).toMatchObject({
+        stdout: "",
+        status: 0,
+      });
+
+      for (const bench of [here, there]) {
+        const files = await bench.files();
+        for (const command of ["pull", "push"] as const) {
+          const before = remote.asked();
+          const { summary, ok } = await bench.sync[command]();
+          expect({ kept: summary.kept, ok }).toEqual({ kept: COUNT, ok: true });
+          // Three pages of all prompts, and three of those with the label.
+          expect(remote.asked() - before).toBeLessThanOrEqual(6);
+        }
+        expect((await bench.sync.status()).clean).toBe(true);
+        expect(await bench.files()).toEqual(files);
+      }
+    });
+  },
+);
