@@ -6,7 +6,7 @@ import { baseOf } from "./diff.ts";
 import { type Prepared, replaceFile, requireFree } from "./folder-steps.ts";
 import { contentOf, fileOf } from "./local-side.ts";
 import { merge } from "./merge.ts";
-import { agreedWithRemote, noteBase } from "./notes.ts";
+import { agreedWithRemote, noteBase, noteFile } from "./notes.ts";
 import type { Bench } from "./parts.ts";
 import type { Surveyed } from "./survey.ts";
 
@@ -35,6 +35,12 @@ export async function prepareMerge(bench: Bench, found: Surveyed): Promise<Prepa
   const file = fileOf(name, content, local, bench.naming);
   await requireFree(bench, file.path, local);
   const commit = async () => {
+    if (conflicts) {
+      // Before there are markers: they must not be sent, wherever this ends.
+      const before = record ?? noteFile(local.path, "conflict");
+      bench.metadata.set(name, { ...before, merging: true });
+      await bench.metadata.save();
+    }
     await replaceFile(bench, found, file, "replaced by a merge");
     const noted = noteBase(record, file, agreedWithRemote(found), "modified_locally");
     const edited = record?.edited && { edited: record.edited };

@@ -1,14 +1,14 @@
 import {
+  type Arbitrary,
   type AsyncCommand,
+  array,
   assert as assertProperty,
   asyncModelRun,
   asyncProperty,
-  commands,
   constant,
   constantFrom,
   nat,
   oneof,
-  option,
   record,
 } from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -246,17 +246,21 @@ const edit = record({
   what: constantFrom("new", "new", "new", "older", "delete"),
 }).map(({ name, side, what }) => new Edit(name, side as never, what as never));
 
-const options = record(
-  {
-    force: constant(true),
-    delete: constant(true),
-    autoResolve: constantFrom("local", "remote", "newest"),
-    authority: constantFrom("local", "remote"),
-    autoPush: constant(true),
-    names: name.map((each) => [each]),
-  },
-  { requiredKeys: [] },
-);
+/** Once in so many times. */
+const sometimes = <Value>(arbitrary: Arbitrary<Value>, times: number) =>
+  oneof({ weight: 1, arbitrary }, { weight: times - 1, arbitrary: constant(undefined) });
+
+const options = record({
+  force: sometimes(constant(true), 2),
+  delete: sometimes(constant(true), 2),
+  autoResolve: sometimes(constantFrom("local", "remote", "newest"), 4),
+  authority: sometimes(constantFrom("local", "remote"), 4),
+  autoPush: sometimes(constant(true), 4),
+  names: sometimes(
+    name.map((each) => [each]),
+    4,
+  ),
+}).map((all) => Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)));
 
 const run = oneof(
   record({ direction: constantFrom("pull", "push"), options }).map(({ direction, options }) => ({
@@ -302,8 +306,8 @@ const other = oneof(
 
 const syncing = record({
   what: oneof({ weight: 4, arbitrary: run }, { weight: 1, arbitrary: other }),
-  crashAfter: option(nat(14), { nil: undefined, freq: 2 }),
-  race: option(edit, { nil: undefined, freq: 5 }),
+  crashAfter: sometimes(nat(20), 3),
+  race: sometimes(edit, 5),
 }).map(({ what, crashAfter, race }) => new SyncCommand(what.how, what.act, crashAfter, race));
 
 describe.each(REMOTES_OF_ANYTHING)("a folder and $name", ({ name: kind, start }) => {
@@ -315,20 +319,27 @@ describe.each(REMOTES_OF_ANYTHING)("a folder and $name", ({ name: kind, start })
 
   afterAll(() => remote.close());
 
-  const numRuns = Number(process.env.PROMPTD_SYNC_RUNS ?? (kind === "a registry" ? 60 : 15));
+  const numRuns = Number(process.env.PROMPTD_SYNC_RUNS ?? (kind === "a registry" ? 80 : 15));
 
   it("know how they stand and lose nothing, whatever happens", { timeout: 600_000 }, async () => {
     const property = asyncProperty(
-      commands([edit, syncing], { maxCommands: 30, size: "max" }),
+      array(oneof({ weight: 3, arbitrary: edit }, { weight: 2, arbitrary: syncing }), {
+        minLength: 10,
+        maxLength: 40,
+        size: "max",
+      }),
       async (all) => {
         const fate = new Fate();
         const source = fate.of(remote.source);
         const others = await SyncBench.open(remote);
         const bench = others.with({ remote: { ...remote, source }, onWrite: fate.onWrite });
         try {
+          for (const each of NAMES) await others.create(each, `${each} at first\n`);
           await bench.sync.init();
+          await bench.sync.pull();
+          const bases = NAMES.map((each) => [each, new Set([`${each} at first\n`])] as const);
           const real: Real = { bench, others, fate, count: 0 };
-          await asyncModelRun(() => ({ model: new Map(), real }), all);
+          await asyncModelRun(() => ({ model: new Map(bases), real }), all);
           // Whatever it has come to, both sides can be brought together.
           await bench.sync.push({ force: true, delete: true });
           await bench.sync.pull({ force: true, delete: true });
