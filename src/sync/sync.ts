@@ -2,9 +2,8 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { PromptdError } from "../core/errors.ts";
-import type { Caller } from "../core/ports.ts";
 import { LATEST_LABEL } from "../core/prompt.ts";
-import { type Authority, type Direction, type Preference, stepOf } from "../core/sync/plan.ts";
+import { type Direction, stepOf } from "../core/sync/plan.ts";
 import type { Naming } from "../files/naming.ts";
 import { realFolder } from "../files/scan.ts";
 import { Backups } from "./backups.ts";
@@ -14,8 +13,9 @@ import { writeEdit } from "./folder-steps.ts";
 import { beginMetadata } from "./init.ts";
 import { METADATA_FILE, Metadata } from "./metadata.ts";
 import { noteFile } from "./notes.ts";
+import type { Remote, RunOptions, Selection, SyncSettings, WatchOptions } from "./options.ts";
 import type { Bench } from "./parts.ts";
-import { RemoteSide, type SyncSource } from "./remote-side.ts";
+import { RemoteSide } from "./remote-side.ts";
 import type {
   Backup,
   InitReport,
@@ -34,48 +34,7 @@ import { statusOf } from "./status.ts";
 import { type Survey, type Surveyed, survey } from "./survey.ts";
 import { ticks } from "./watch.ts";
 
-export type { Strategy };
-
-/** The other side. */
-export interface Remote {
-  source: SyncSource;
-  caller: Caller;
-  /** What it is and where, such as `langfuse https://cloud.langfuse.com`: metadata of another one is refused. */
-  identity: string;
-  /** Ticks whenever a prompt may have changed there, until the signal is aborted; absent: it is asked in intervals. */
-  changes?: (signal: AbortSignal) => AsyncIterable<unknown>;
-}
-
-/** What a project decides once; see `promptd.yaml`. */
-export interface SyncSettings {
-  /** The label whose version is followed; default: that of the metadata, then `latest`. */
-  label?: string;
-  /** For pushed versions whose file names no labels; default none. */
-  labels?: readonly string[];
-  authority?: Authority;
-  autoResolve?: Preference;
-  autoPush?: boolean;
-}
-
-/** Which prompts: names, or patterns in which `*` stands for any text. None: all. */
-export interface Selection {
-  names?: readonly string[];
-}
-
-export interface RunOptions extends Selection, SyncSettings {
-  force?: boolean;
-  /** A prompt that is gone from one side goes from the other. */
-  delete?: boolean;
-  dryRun?: boolean;
-}
-
-export interface WatchOptions extends RunOptions {
-  /** Default 30 s. */
-  intervalMs?: number;
-  /** How long to wait for further changes; default 200 ms. */
-  debounceMs?: number;
-  signal: AbortSignal;
-}
+export type { Remote, RunOptions, Selection, Strategy, SyncSettings, WatchOptions };
 
 export interface SyncParts {
   folder: string;
