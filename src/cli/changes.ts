@@ -10,8 +10,8 @@ import {
 } from "../../gen/promptd/v1/change_service_pb.ts";
 import { Scope } from "../../gen/promptd/v1/key_service_pb.ts";
 import { type Service, withService } from "../client/service.ts";
+import type { ChangeKind } from "../core/change.ts";
 import { KEY_SCOPES, type KeyScope } from "../core/keys.ts";
-import type { ChangeKind } from "../core/prompt.ts";
 import { connectionOf, type ServiceOptions } from "./options.ts";
 import { listJson, messageLine, movesText, protectionText, table, timeText } from "./output.ts";
 import { allItems, eachItem } from "./pages.ts";

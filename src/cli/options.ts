@@ -2,8 +2,8 @@
 
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { Connection } from "../client/service.ts";
+import { CHANGE_KINDS, type ChangeKind } from "../core/change.ts";
 import { PromptdError } from "../core/errors.ts";
-import { CHANGE_KINDS, type ChangeKind } from "../core/prompt.ts";
 import { WrongUsage } from "./exit.ts";
 import type { Terminal } from "./terminal.ts";
 

@@ -1,7 +1,8 @@
 /** What answers come from, and what keeps that true. */
 
+import type { Change } from "./change.ts";
 import type { PromptdError } from "./errors.ts";
-import type { Change, PromptVersion, Selector } from "./prompt.ts";
+import type { PromptVersion, Selector } from "./prompt.ts";
 import type { ProjectRollout } from "./rollout/ports.ts";
 import type { StandingRollout } from "./rollout/rollout.ts";
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Change } from "./change.ts";
 import { Feed } from "./feed.ts";
-import type { Change } from "./prompt.ts";
 
 interface Entry {
   change: Change;

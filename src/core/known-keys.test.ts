@@ -4,11 +4,11 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { LastKnownFile } from "../cache/last-known-good.ts";
 import type { ChangeFeed, ChangeListener } from "./cache-ports.ts";
+import type { Change, ChangeKind } from "./change.ts";
 import { PromptdError } from "./errors.ts";
 import type { Key } from "./keys.ts";
 import { KnownKeys } from "./known-keys.ts";
 import type { KeyLookup } from "./ports.ts";
-import type { Change, ChangeKind } from "./prompt.ts";
 
 let listener: ChangeListener;
 let asked: string[];

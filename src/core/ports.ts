@@ -1,10 +1,9 @@
 /** What the core needs of the outside. Adapters implement these; nothing here knows them. */
 
+import type { Change, ChangeKind } from "./change.ts";
 import type { Key, KeyScope } from "./keys.ts";
 import type { LabelPolicy, LabelProtection, PendingChange } from "./policy.ts";
 import type {
-  Change,
-  ChangeKind,
   JsonValue,
   LabelMove,
   Pointer,

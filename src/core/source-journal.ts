@@ -1,7 +1,8 @@
 /** What promptd's own database keeps of a source that does not share its transactions. */
 
+import type { Change, ChangeKind } from "./change.ts";
 import type { Caller, RolloutFate } from "./ports.ts";
-import type { Change, ChangeKind, LabelChange } from "./prompt.ts";
+import type { LabelChange } from "./prompt.ts";
 
 /** What was seen of a prompt in its source. */
 export interface Sighting {

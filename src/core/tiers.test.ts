@@ -1,9 +1,10 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { Memory } from "../cache/memory.ts";
 import type { CachedPrompt, ChangeFeed, ChangeListener, PromptKey } from "./cache-ports.ts";
+import type { Change } from "./change.ts";
 import { PromptdError } from "./errors.ts";
 import type { PromptSource } from "./ports.ts";
-import type { Change, PromptVersion, Selector } from "./prompt.ts";
+import type { PromptVersion, Selector } from "./prompt.ts";
 import { keyText } from "./prompt-key.ts";
 import { Tiers } from "./tiers.ts";
 

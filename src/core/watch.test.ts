@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Answer } from "./answer.ts";
 import type { ChangeListener } from "./cache-ports.ts";
+import type { Change, ChangeKind } from "./change.ts";
 import { PromptdError } from "./errors.ts";
-import type { Change, ChangeKind } from "./prompt.ts";
 import type { Question, Resolved } from "./resolver.ts";
 import { Watch, type WatchEvent } from "./watch.ts";
 

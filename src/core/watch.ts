@@ -1,10 +1,10 @@
 /** Watching prompts: what is told to whoever watches, and when. */
 
 import type { ChangeFeed, ChangeTail } from "./cache-ports.ts";
+import type { Change } from "./change.ts";
 import { PromptdError, throwIfAborted } from "./errors.ts";
 import { ANONYMOUS } from "./keys.ts";
 import type { Caller } from "./ports.ts";
-import type { Change } from "./prompt.ts";
 import type { Question, Resolved, Resolver } from "./resolver.ts";
 import {
   fingerprint,

@@ -6,9 +6,9 @@ import {
   type ListChangesRequest,
   ListChangesResponseSchema,
 } from "../../gen/promptd/v1/change_service_pb.ts";
+import { CHANGE_KINDS, type Change, PROMPT_CHANGE_KINDS } from "../core/change.ts";
 import { allowsPrompt } from "../core/keys.ts";
 import type { Caller, ChangeFilter, ChangeLog } from "../core/ports.ts";
-import { CHANGE_KINDS, type Change, PROMPT_CHANGE_KINDS } from "../core/prompt.ts";
 import { Validator } from "../core/validate.ts";
 import { toChange, WIRE_KINDS } from "./convert-changes.ts";
 import { fromPageToken, readablePage } from "./pages.ts";

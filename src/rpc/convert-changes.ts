@@ -7,7 +7,7 @@ import {
   type Change as ChangeMessage,
   ChangeSchema,
 } from "../../gen/promptd/v1/change_service_pb.ts";
-import type { Change, ChangeKind } from "../core/prompt.ts";
+import type { Change, ChangeKind } from "../core/change.ts";
 import { toGrant } from "./convert-keys.ts";
 import { toLabelChange, toLabelProtection } from "./convert-policy.ts";
 import { toRolloutChange } from "./convert-rollouts.ts";

@@ -1,5 +1,5 @@
+import type { Change, ChangeKind } from "../core/change.ts";
 import type { ChangeFilter, Page } from "../core/ports.ts";
-import type { Change, ChangeKind } from "../core/prompt.ts";
 import { BEGINNING, changeHash, headOfChanges, type StoredChange } from "./change-chain.ts";
 import type { Connection } from "./database.ts";
 import type { PromptKey } from "./prompt-key.ts";

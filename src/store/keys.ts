@@ -1,8 +1,8 @@
 import type { Selectable } from "kysely";
+import type { ChangeKind } from "../core/change.ts";
 import { PromptdError } from "../core/errors.ts";
 import type { Key } from "../core/keys.ts";
 import type { Caller, KeyStore, NewKey, Page } from "../core/ports.ts";
-import type { ChangeKind } from "../core/prompt.ts";
 import { appendChange } from "./change-log.ts";
 import type { Connection, Database } from "./database.ts";
 import type { Tables } from "./schema.ts";

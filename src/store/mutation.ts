@@ -1,5 +1,5 @@
+import type { ChangeKind } from "../core/change.ts";
 import type { Caller } from "../core/ports.ts";
-import type { ChangeKind } from "../core/prompt.ts";
 import { appendChange, type ChangeDetail } from "./change-log.ts";
 import type { Connection } from "./database.ts";
 import type { PromptKey } from "./prompt-key.ts";

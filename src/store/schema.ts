@@ -1,4 +1,5 @@
-import type { ChangeKind, PromptType, TemplateFormat } from "../core/prompt.ts";
+import type { ChangeKind } from "../core/change.ts";
+import type { PromptType, TemplateFormat } from "../core/prompt.ts";
 import type { RolloutState } from "../core/rollout/rollout.ts";
 
 /**

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { v7 } from "uuid";
+import { PROMPT_CHANGE_KINDS } from "../core/change.ts";
 import { PromptdError } from "../core/errors.ts";
 import { requireRevision } from "../core/mutation-rules.ts";
 import type { Caller } from "../core/ports.ts";
-import { PROMPT_CHANGE_KINDS } from "../core/prompt.ts";
 import type {
   Sighting,
   SourceAsked,

@@ -1,4 +1,4 @@
-import type { Change } from "../core/prompt.ts";
+import type { Change } from "../core/change.ts";
 import type { Connection } from "./database.ts";
 import type { PromptKey } from "./prompt-key.ts";
 

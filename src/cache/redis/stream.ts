@@ -1,8 +1,8 @@
 import type { Redis } from "ioredis";
 import { z } from "zod";
 import type { ChainedChange, ChangeStream, Position } from "../../core/cache-ports.ts";
+import { CHANGE_KINDS, type Change } from "../../core/change.ts";
 import { PromptdError } from "../../core/errors.ts";
-import { CHANGE_KINDS, type Change } from "../../core/prompt.ts";
 import { promptKey, type RedisSpace, streamKey, unreachable } from "./space.ts";
 
 /** Changes that stay in the stream, at least. */

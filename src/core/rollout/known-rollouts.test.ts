@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ChangeFeed, ChangeListener, PromptKey } from "../cache-ports.ts";
-import type { Change } from "../prompt.ts";
+import type { Change } from "../change.ts";
 import { define } from "./definition.ts";
 import { KnownRollouts } from "./known-rollouts.ts";
 import type { ProjectRollout } from "./ports.ts";

@@ -1,5 +1,5 @@
 import type { ChangeFeed, Circuit, LastKnownRollouts, PromptKey } from "../cache-ports.ts";
-import type { Change } from "../prompt.ts";
+import type { Change } from "../change.ts";
 import { promptText } from "../prompt-key.ts";
 import { within } from "../within.ts";
 import type { ProjectRollout, RolloutLookup } from "./ports.ts";

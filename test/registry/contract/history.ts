@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import { expect, it } from "vitest";
+import type { Change } from "../../../src/core/change.ts";
 import type { ChangeFilter } from "../../../src/core/ports.ts";
-import type { Change } from "../../../src/core/prompt.ts";
 import { Registry } from "../../../src/store/registry.ts";
 import { allPages, Bench, below, failure, text } from "../fixtures.ts";
 import type { Subject } from "../registry.contract.ts";
