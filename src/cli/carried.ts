@@ -26,13 +26,16 @@ export interface Carried {
 }
 
 /** @throws invalid for a name that promptd does not allow */
-export function loadedName(name: string): void {
+export function requireName(name: string): void {
   const fault = faultOf((validator) => validator.name(name));
   if (fault !== undefined) throw new PromptdError("invalid", fault);
 }
 
 /** A version without what promptd cannot hold beside it. */
-export function valid(found: Omit<PromptVersion, "updatedAt">): { loaded: Loaded; left: Left[] } {
+export function withinLimits(found: Omit<PromptVersion, "updatedAt">): {
+  loaded: Loaded;
+  left: Left[];
+} {
   const { name, version, body, contentHash, labels, createdAt } = found;
   const left: Left[] = [];
   const message = (text: string, what: "commit message" | "author") => {

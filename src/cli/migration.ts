@@ -9,7 +9,14 @@ import { LIMITS } from "../core/validate.ts";
 import type { Held, OpenRemote } from "../library/remotes.ts";
 import type { Adoption, Adoptions } from "../store/adoptions.ts";
 import type { Registry } from "../store/registry.ts";
-import { type Carried, carried, type Left, type Loaded, loadedName, valid } from "./carried.ts";
+import {
+  type Carried,
+  carried,
+  type Left,
+  type Loaded,
+  requireName,
+  withinLimits,
+} from "./carried.ts";
 import { differences } from "./migrated.ts";
 
 /** Requests at the same time. */
@@ -23,8 +30,8 @@ const FIRST_WAIT_MS = 250;
 /** Who asks for more than that is not waited for. */
 const LONGEST_WAIT_MS = 60_000;
 
-/** Versions that cannot be reached, after which no more is asked for. */
-const MOST_UNREACHABLE = 10;
+/** Versions that cannot be reached, after which no more is asked for: fewer than are asked for at once. */
+const MOST_UNREACHABLE = 5;
 
 export interface MigrationParts {
   remote: OpenRemote;
@@ -72,10 +79,14 @@ export class Migration {
     this.#reason = `migrated from ${parts.remote.identity}`.slice(0, LIMITS.messageCharacters);
   }
 
-  /** @throws not_found where names were given and no prompt has them, unavailable, unauthenticated, forbidden */
+  /** @throws not_found where none is meant of the prompts that there are, unavailable, unauthenticated, forbidden */
   async run(): Promise<MigrationReport> {
     const { remote, caller, selects, dryRun, onProgress } = this.#parts;
-    const held = (await patiently(() => remote.inventory())).filter(({ name }) => selects(name));
+    const all = await patiently(() => remote.inventory());
+    const held = all.filter(({ name }) => selects(name));
+    if (held.length === 0 && all.length > 0) {
+      throw new PromptdError("not_found", `no prompt of ${remote.identity} has such a name`);
+    }
     const there = held.reduce((sum, { versions }) => sum + versions.length, 0);
     let done = 0;
     const copied = await pLimit(CONCURRENT).map(held, (prompt) =>
@@ -105,7 +116,7 @@ export class Migration {
     const added: number[] = [];
     let follows = true;
     try {
-      loadedName(name);
+      requireName(name);
       const numbers = held.versions.toSorted((a, b) => a - b);
       for (let at = 0; at < numbers.length && this.#stopped === undefined; at += BATCH) {
         const batch = numbers.slice(at, at + BATCH);
@@ -153,7 +164,7 @@ export class Migration {
         if (this.#stopped !== undefined) throw this.#stopped;
         return patiently(() => remote.source.load(remote.caller, name, { version }));
       });
-      const { loaded, left } = valid(found);
+      const { loaded, left } = withinLimits(found);
       requireValidVersion({ ...loaded, name, labels: [], tags: [] });
       if (found.type !== type) {
         const message = `it is a ${found.type} prompt and the newest version a ${type} prompt: the type cannot change between versions`;

@@ -131,6 +131,7 @@ prompts 4, versions 65, copied 65, here before 0, left 0
     expect(await changes()).toEqual([]);
     expect((await registry.listPrompts(CALLER, {}, { size: 10 })).items).toEqual([]);
     expect(await migrateFrom("promptd --names a/*", { env })).toMatchObject({ code: 0 });
+    expect(await migrateFrom("promptd --names nobody", { env })).toMatchObject({ code: 3 });
     const { items } = await registry.listPrompts(CALLER, {}, { size: 10 });
     expect(items.map(({ name }) => name)).toEqual(["a/b", "a/c"]);
   });
@@ -158,7 +159,7 @@ prompts 4, versions 65, copied 65, here before 0, left 0
     expect(kept).toEqual(body);
   });
 
-  it("goes into another project, and stops where nobody answers", async () => {
+  it("goes into another project, which must be there", async () => {
     await create("a", "1");
     expect(await migrateFrom("promptd --project nobody", { env })).toMatchObject({ code: 1 });
     await promptd(["projects", "create", "team", "--data-dir", dir]);
@@ -256,5 +257,23 @@ describe("migrate-from langsmith", () => {
     };
     expect(await migrateFrom("langsmith", { env })).toMatchObject({ code: 0 });
     expect(await registry.find(CALLER, "greet", { label: "latest" })).toMatchObject({ version: 2 });
+  });
+
+  it("stops where nothing can be reached any more, and is done when it is run again", async () => {
+    const names = Array.from({ length: 9 }, (_, at) => `p${at}`);
+    for (const name of names) await push(name, manifestOf(text("1")));
+    // The list asks for each prompt once.
+    standIn.before = ({ method, path }, response) => {
+      const again = standIn.seen.filter((asked) => asked === `${method} ${path}`).length > 1;
+      if (again && /^\/repos\/-\/p[1-9]$/.test(path)) reply(response, 503, {});
+    };
+    standIn.seen.length = 0;
+    const ended = await migrateFrom("langsmith", { env });
+    expect(ended).toMatchObject({ code: 5 });
+    expect(ended.err).toMatch(/; the rest was not tried: run it again, what was done stays\n$/);
+    standIn.before = () => {};
+    const again = await migrateFrom("langsmith --json", { env });
+    expect(again).toMatchObject({ code: 0 });
+    expect(JSON.parse(again.out)).toMatchObject({ versions: { there: 9 }, left: [] });
   });
 });
