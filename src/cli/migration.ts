@@ -5,7 +5,6 @@ import pLimit from "p-limit";
 import { isUnreachable, PromptdError } from "../core/errors.ts";
 import { requireValidVersion } from "../core/new-version.ts";
 import type { Caller } from "../core/ports.ts";
-import { LIMITS } from "../core/validate.ts";
 import type { Held, OpenRemote } from "../library/remotes.ts";
 import type { Adoption, Adoptions } from "../store/adoptions.ts";
 import type { Registry } from "../store/registry.ts";
@@ -32,6 +31,9 @@ const LONGEST_WAIT_MS = 60_000;
 
 /** Versions that cannot be reached, after which no more is asked for: fewer than are asked for at once. */
 const MOST_UNREACHABLE = 5;
+
+/** Characters of an address are bounded by nobody. */
+const MOST_REASON = 400;
 
 export interface MigrationParts {
   remote: OpenRemote;
@@ -76,7 +78,7 @@ export class Migration {
 
   constructor(parts: MigrationParts) {
     this.#parts = parts;
-    this.#reason = `migrated from ${parts.remote.identity}`.slice(0, LIMITS.messageCharacters);
+    this.#reason = `migrated from ${parts.remote.identity}`.slice(0, MOST_REASON);
   }
 
   /** @throws not_found where none is meant of the prompts that there are, unavailable, unauthenticated, forbidden */
@@ -182,8 +184,11 @@ export class Migration {
   #leave(error: PromptdError, what: Pick<Left, "name" | "version" | "what">): void {
     if (this.#stopped !== undefined) return;
     if (isUnreachable(error)) this.#unreachable += 1;
-    const denied = error.code === "unauthenticated" || error.code === "forbidden";
-    if (denied || this.#unreachable >= MOST_UNREACHABLE) this.#stopped = error;
+    // Of a prompt: its project is not there.
+    const ofAll =
+      ["unauthenticated", "forbidden"].includes(error.code) ||
+      (error.code === "not_found" && what.what === "prompt");
+    if (ofAll || this.#unreachable >= MOST_UNREACHABLE) this.#stopped = error;
     this.#left.push({ ...what, why: error.message });
   }
 

@@ -31,7 +31,7 @@ export interface Adoption {
     tags: readonly string[];
   };
   /**
-   * Names where they are from. A prompt whose last change has the same reason was
+   * Names where they are from, in 400 characters at most. A prompt whose last change has the same reason was
    * changed by nobody else since, so that labels and tags may follow.
    */
   reason: string;
@@ -49,6 +49,9 @@ interface Plan extends Adopted {
   standing: Standing | undefined;
   missing: readonly (AdoptedVersion & { hash: string; canonical: string })[];
 }
+
+/** Behind the reason where labels and tags do not follow. */
+const BESIDE_STAYS = "; labels and tags stay as they were here";
 
 /** Labels in a statement, which takes a bounded number of parameters. */
 const LABELS_AT_ONCE = 1000;
@@ -140,9 +143,11 @@ async function apply(context: Context, adoption: Adoption, plan: Plan): Promise<
   const labels = await putLabels(db, prompt, beside?.labels ?? []);
   const tags = beside && (await replaceTags(db, prompt, beside.tags));
   if (plan.missing.length === 0 && labels.length === 0 && tags === undefined) return;
+  // What others have changed stays so, in later adoptions too.
+  const reason = plan.follows ? adoption.reason : `${adoption.reason}${BESIDE_STAYS}`;
   const kind =
     plan.missing.length > 0 ? "version_created" : labels.length > 0 ? "labels_set" : "tags_set";
-  await recordChange(context, kind, adoption.reason, {
+  await recordChange(context, kind, reason, {
     versions: plan.added,
     ...(plan.missing.length > 0 && { contentHashes: plan.missing.map(({ hash }) => hash) }),
     labels,

@@ -7,6 +7,7 @@ import { manifestOf } from "../../src/sources/langsmith/manifest.ts";
 import type { Database } from "../../src/store/database.ts";
 import { openDatabase } from "../../src/store/open.ts";
 import { Registry } from "../../src/store/registry.ts";
+import { until } from "../langfuse/behind.ts";
 import { json, type LangfuseService, startWithKeys } from "../langfuse/service.ts";
 import { text } from "../langsmith/behind.ts";
 import { reply, type StandIn, startStandIn } from "../langsmith/stand-in.ts";
@@ -159,9 +160,24 @@ prompts 4, versions 65, copied 65, here before 0, left 0
     expect(kept).toEqual(body);
   });
 
+  it("goes into the registry of a running service, which tells of it at once", async () => {
+    await create("a", "1", { labels: ["production"] });
+    const target = await startService();
+    try {
+      await expect(target.prompts.getPrompt({ name: "a" })).rejects.toThrow();
+      const into = { ...env, PROMPTD_DATA_DIR: target.dataDir };
+      expect(await migrateFrom("promptd", { env: into })).toMatchObject({ code: 0 });
+      const found = () => target.prompts.getPrompt({ name: "a" }).catch(() => undefined);
+      const answer = await until(found, (each) => each !== undefined);
+      expect(answer?.prompt).toMatchObject({ version: 1, labels: ["latest", "production"] });
+    } finally {
+      await target.close();
+    }
+  });
+
   it("goes into another project, which must be there", async () => {
     await create("a", "1");
-    expect(await migrateFrom("promptd --project nobody", { env })).toMatchObject({ code: 1 });
+    expect(await migrateFrom("promptd --project nobody", { env })).toMatchObject({ code: 3 });
     await promptd(["projects", "create", "team", "--data-dir", dir]);
     expect(await migrateFrom("promptd --project team", { env })).toMatchObject({ code: 0 });
     expect(await registry.find({ ...CALLER, project: "team" }, "a", { version: 1 })).toBeDefined();
@@ -222,7 +238,7 @@ describe("migrate-from langsmith", () => {
 
   afterEach(() => standIn.close());
 
-  const push = (name: string, object: object, commitTags: string[] = []) =>
+  const push = (name: string, object: unknown, commitTags: string[] = []) =>
     others.pushPrompt(name, { object, commitTags });
 
   it("copies what promptd can hold, and reports the rest", async () => {

@@ -93,7 +93,12 @@ describeOnBoth("adoptions", (subject) => {
       added: [4],
       follows: false,
     });
-    expect(await numbers()).toEqual([4, 3, 1]);
+    // Nor by a later one, though the last change is that of an adoption.
+    expect(await adopt({ versions: [...more, made(5, "5")], beside })).toMatchObject({
+      added: [5],
+      follows: false,
+    });
+    expect(await numbers()).toEqual([5, 4, 3, 1]);
     expect(await registry().load(CALLER, "a", { label: "production" })).toMatchObject({
       version: 3,
       tags: ["x"],
