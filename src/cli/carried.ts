@@ -62,7 +62,7 @@ export function carried(held: Held, versions: Carried["versions"]) {
   for (const { version, contentHash, labels: own } of versions) {
     for (const label of own.filter((each) => each !== LATEST_LABEL)) {
       const fault = faultOf((validator) => validator.label(label, `label ${label}`));
-      const twice = seen.has(label) && "it was moved while it was read; run this again";
+      const twice = seen.has(label) && `label ${label} was moved while it was read; run this again`;
       const why = fault ?? (twice || undefined);
       seen.add(label);
       if (why === undefined) labels.set(label, { label, version, contentHash });
