@@ -23,7 +23,8 @@ export const EXIT = {
 /** What each exit code tells, for the documentation. */
 export const EXIT_MEANING: Record<keyof typeof EXIT, string> = {
   ok: "done",
-  failed: "refused or failed; also when some files of an import, an export or a sync were refused",
+  failed:
+    "refused or failed; also when some files of an import, an export or a sync were refused, or a migration left something",
   usage: "wrong usage; nothing was tried",
   notFound: "there is no such prompt, version, label, rollout or pending change",
   conflict:

@@ -5,6 +5,7 @@ import { EXIT, report } from "./exit.ts";
 import { addFolderCommands } from "./folder-commands.ts";
 import { addKeyCommands } from "./key-commands.ts";
 import { addLabelCommands } from "./label-commands.ts";
+import { addMigrateFromCommand } from "./migrate-from-command.ts";
 import { addPolicyCommands } from "./policy-commands.ts";
 import { addProjectCommands } from "./project-commands.ts";
 import { addPromptCommands } from "./prompt-commands.ts";
@@ -59,5 +60,6 @@ export function buildProgram(terminal: Terminal): Command {
   addPolicyCommands(program, lazily);
   addFolderCommands(program, lazily);
   addSyncCommands(program, lazily);
+  addMigrateFromCommand(program, lazily);
   return program;
 }

@@ -61,11 +61,11 @@ export async function withSync<Result>(
 }
 
 /** @throws WrongUsage for settings that are not there */
-async function openRemote(
+export async function openRemote(
   terminal: Terminal,
-  options: SyncOptions,
+  options: ServiceOptions,
   kind: Project["remote"],
-  label: string | undefined,
+  label?: string,
 ): Promise<OpenRemote> {
   switch (kind) {
     case "promptd":

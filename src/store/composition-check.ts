@@ -29,7 +29,7 @@ export class CompositionCheck {
   readonly #includers = new Map<string, Promise<Includer[]>>();
   readonly #checked = new Set<string>();
 
-  constructor({ db, prompt, promptPatterns }: Mutation) {
+  constructor({ db, prompt, promptPatterns }: Pick<Mutation, "db" | "prompt" | "promptPatterns">) {
     this.#db = db;
     this.#project = prompt.project;
     this.#promptPatterns = promptPatterns;
