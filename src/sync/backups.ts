@@ -5,6 +5,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { PromptdError } from "../core/errors.ts";
+import { isPromptFile } from "../files/scan.ts";
 import type { Disk } from "./disk.ts";
 import type { Backup } from "./report.ts";
 
@@ -20,7 +21,7 @@ const ID = /^\d{8}T\d{9}Z-[0-9a-f]{8}$/;
 const index = z.strictObject({
   name: z.string(),
   side: z.enum(["local", "remote"]),
-  file: z.string(),
+  file: z.string().refine(isPromptFile),
   why: z.string(),
   when: z.iso.datetime().transform((text) => new Date(text)),
 });
@@ -95,9 +96,9 @@ export class Backups {
   }
 
   async #read(id: string): Promise<Backup | undefined> {
-    const bytes = await this.#disk.read(`${FOLDER}/${id}/${INDEX}`);
-    if (bytes === undefined) return undefined;
     try {
+      const bytes = await this.#disk.read(`${FOLDER}/${id}/${INDEX}`);
+      if (bytes === undefined) return undefined;
       return { id, ...index.parse(JSON.parse(bytes.toString("utf8"))) };
     } catch {
       return undefined;

@@ -5,6 +5,7 @@ import pLimit from "p-limit";
 import { z } from "zod";
 import { PromptdError } from "../core/errors.ts";
 import { SYNC_STATES } from "../core/sync/state.ts";
+import { isPromptFile } from "../files/scan.ts";
 import type { Disk } from "./disk.ts";
 
 /** Where it lies, relative to the folder. */
@@ -15,7 +16,7 @@ const time = z.iso.datetime();
 
 const record = z.strictObject({
   /** Relative to the folder. */
-  file: z.string().min(1),
+  file: z.string().refine(isPromptFile, "expected the path of a prompt's file"),
   /** Key of the content that both sides held last; null where they never agreed. */
   base: hash.nullable(),
   /** Of that content, which versions do not hold. */
