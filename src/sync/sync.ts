@@ -152,7 +152,12 @@ export class Sync {
     return this.#transfer("push", options);
   }
 
-  /** Decides a conflict, in the folder alone: a push sends what came of it. @throws not_found */
+  /**
+   * Decides a conflict, in the folder alone: a push sends what came of it. Where the remote side is
+   * right otherwise, what was kept of the file is marked as edited.
+   *
+   * @throws not_found
+   */
   async resolve(
     name: string,
     strategy: Strategy,
@@ -163,7 +168,12 @@ export class Sync {
       if (strategy !== "merge") return resolution(each, strategy);
       return { act: each.state === "conflict" ? "merge" : "keep" } as const;
     };
-    return this.#run(bench, "resolve", [found], decide, dryRun);
+    const report = await this.#run(bench, "resolve", [found], decide, dryRun);
+    const isKept = report.items.some(({ outcome }) => outcome === "rebase" || outcome === "merge");
+    if (isKept && !dryRun && found.local && this.#parts.settings?.authority === "remote") {
+      await this.markEdited(name);
+    }
+    return report;
   }
 
   /** Says that a file was edited on purpose, or takes it back. @throws not_found where there is none */

@@ -1,4 +1,4 @@
-import { rename } from "node:fs/promises";
+import { chmod, rename, stat, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { RunReport } from "../../src/sync/report.ts";
@@ -65,6 +65,46 @@ describe("backups", () => {
     await bench.sync.pull({ force: true });
     expect(await bench.read(".promptd/.gitignore")).toBe("/backups/\n");
   });
+});
+
+describe("what somebody else put there", () => {
+  const index = (file: string) =>
+    JSON.stringify({ name: "p", side: "local", file, why: "", when: "2926-01-01T00:00:00Z" });
+
+  it("hides no backup and fails no pull", async () => {
+    await synced();
+    await bench.write("p.md", "edit\n");
+    await bench.sync.pull({ force: true });
+    const stray = (id: string) => `.promptd/backups/2026010${id}T000000000Z-00000000`;
+    await bench.write(stray("1"), "");
+    await symlink("/etc", join(bench.folder, stray("2")));
+    await bench.write("p.md", "edit again\n");
+    expect((await bench.sync.pull({ force: true })).ok).toBe(true);
+    expect(await bench.sync.backups()).toHaveLength(2);
+  });
+
+  it.each([".promptd/sync.json", "../p.md", "notes.yaml"])(
+    "is not restored to %s",
+    async (file) => {
+      await synced();
+      const before = await bench.files();
+      const folder = ".promptd/backups/29260105T000000000Z-00000000";
+      await bench.write(`${folder}/.index.json`, index(file));
+      await bench.write(`${folder}/${file}`, "{}");
+      await expect(bench.sync.restore({ name: "p" })).rejects.toThrow("there is no backup");
+      expect(await bench.files()).toMatchObject(before);
+    },
+  );
+
+  it.each([".promptd/sync.json", "../../p.md", "notes.yaml"])(
+    "is no metadata of %s",
+    async (file) => {
+      await synced();
+      const metadata = (await bench.read(".promptd/sync.json")) ?? "";
+      await bench.write(".promptd/sync.json", metadata.replace('"p.md"', JSON.stringify(file)));
+      await expect(bench.sync.status()).rejects.toThrow("prompts.p.file");
+    },
+  );
 });
 
 describe("two at once", () => {
@@ -165,6 +205,29 @@ it("tells of files that it refuses for their ending", async () => {
   await bench.sync.init();
   expect((await bench.sync.status()).ignored).toMatchObject([{ path: "p.j2" }]);
 });
+
+it("keeps who may read a file", async () => {
+  await synced();
+  await chmod(join(bench.folder, "p.md"), 0o600);
+  await bench.create("p", "two\n");
+  await bench.sync.pull();
+  expect((await stat(join(bench.folder, "p.md"))).mode & 0o777).toBe(0o600);
+});
+
+it.each(["local", "merge"] as const)(
+  "keeps what was decided by %s where the remote side is right",
+  async (strategy) => {
+    const { sync } = bench.with({ settings: { authority: "remote" } });
+    await synced("p", "a\nb\nc\n");
+    await bench.write("p.md", "A\nb\nc\n");
+    await bench.create("p", "a\nb\nC\n");
+    await sync.resolve("p", strategy);
+    const decided = await bench.read("p.md");
+    expect(outcomes(await sync.pull())).toEqual({ p: "keep" });
+    expect(outcomes(await sync.push())).toEqual({ p: "send" });
+    expect((await bench.versions("p"))[0]).toBe(decided);
+  },
+);
 
 it("remembers a file under the ending that it has now", async () => {
   await synced();
