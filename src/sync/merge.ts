@@ -44,17 +44,6 @@ export function holdsMarkers(body: PromptBody): boolean {
     .some((line) => line === LOCAL || line === REMOTE);
 }
 
-/**
- * Whatever is remembered: backups and other people's commits may bring a merge too.
- *
- * @throws conflict
- */
-export function requireDecided({ path, content }: { path: string; content: { body: PromptBody } }) {
-  if (!holdsMarkers(content.body)) return;
-  const message = `${path} still has conflict markers: decide them first`;
-  throw new PromptdError("conflict", message);
-}
-
 function mergeTexts(
   base: string | undefined,
   local: string,

@@ -8,7 +8,7 @@ import type { FileContent } from "../files/header.ts";
 import { type Content, contentKey, sortedTags } from "./contents.ts";
 import type { Prepared } from "./folder-steps.ts";
 import { contentOf, fileOf, type LocalFile } from "./local-side.ts";
-import { requireDecided } from "./merge.ts";
+import { holdsMarkers } from "./merge.ts";
 import { noteBase, noteFile, noteTransfer } from "./notes.ts";
 import type { Bench } from "./parts.ts";
 import type { Surveyed } from "./survey.ts";
@@ -22,7 +22,11 @@ import type { Surveyed } from "./survey.ts";
 export async function prepareSend(bench: Bench, found: Surveyed): Promise<Prepared> {
   const { name, local, listed, record } = found;
   if (local === undefined) throw new TypeError("a file that is not there is sent");
-  requireDecided(local);
+  // Whatever is remembered: backups and other people's commits may bring a merge too.
+  if (holdsMarkers(local.content.body)) {
+    const message = `${local.path} still has conflict markers: decide them first`;
+    throw new PromptdError("conflict", message);
+  }
   const version = versionOf(bench, found, local.content);
   requireValidVersion(version);
   const commit = async () => {

@@ -5,7 +5,7 @@ import type { Step } from "../core/sync/plan.ts";
 import { baseOf } from "./diff.ts";
 import { type Prepared, replaceFile, requireFree } from "./folder-steps.ts";
 import { contentOf, fileOf } from "./local-side.ts";
-import { merge, requireDecided } from "./merge.ts";
+import { merge } from "./merge.ts";
 import { agreedWithRemote, noteBase, noteFile } from "./notes.ts";
 import type { Bench } from "./parts.ts";
 import type { Surveyed } from "./survey.ts";
@@ -22,8 +22,7 @@ export function resolution(found: Surveyed, side: "local" | "remote"): Step {
 /**
  * The merge comes into the file, as an edit of what is on the other side now.
  *
- * @throws refused where there is nothing to merge with, and for what cannot be merged; conflict for a
- *   merge that is not decided
+ * @throws refused where there is nothing to merge with, and for what cannot be merged
  */
 export async function prepareMerge(bench: Bench, found: Surveyed): Promise<Prepared> {
   const { name, local, remote, record } = found;
@@ -31,7 +30,6 @@ export async function prepareMerge(bench: Bench, found: Surveyed): Promise<Prepa
     const message = "it was deleted on one side: take the local or the remote side";
     throw new PromptdError("refused", message);
   }
-  requireDecided(local);
   const base = await baseOf(bench.remote, name, record);
   const { content, conflicts } = merge(base, contentOf(local.content), remote);
   const file = fileOf(name, content, local, bench.naming);

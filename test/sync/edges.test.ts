@@ -168,17 +168,6 @@ describe("a merge", () => {
     expect((await bench.sync.status()).prompts[0]).toMatchObject({ state: "synced" });
     expect((await bench.sync.status()).prompts[0]).not.toHaveProperty("merging");
   });
-
-  it("is not made of one that is not finished", async () => {
-    await synced();
-    await bench.write("p.md", "here\n");
-    await bench.create("p", "there\n");
-    await bench.sync.resolve("p", "merge");
-    const before = await bench.read("p.md");
-    await bench.create("p", "there again\n");
-    expect(outcomes(await bench.sync.resolve("p", "merge"))).toEqual({ p: "refuse" });
-    expect(await bench.read("p.md")).toBe(before);
-  });
 });
 
 describe("rollback", () => {
