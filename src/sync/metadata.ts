@@ -138,8 +138,8 @@ export class Metadata {
     const others = new Map(Object.entries(parse(text).prompts));
     for (const name of new Set([...this.#known.keys(), ...others.keys()])) {
       const [known, other] = [this.#known.get(name), others.get(name)];
-      if (this.#prompts.get(name) !== known || isDeepStrictEqual(known, other)) continue;
-      this.set(name, other);
+      if (known !== undefined && isDeepStrictEqual(known, other)) others.set(name, known);
+      else if (this.#prompts.get(name) === known) this.set(name, other);
     }
     this.#written = text;
     this.#known = others;
