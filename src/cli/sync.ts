@@ -98,9 +98,18 @@ function missing(field: string, description: string): WrongUsage {
   return new WrongUsage(PromptdError.invalid({ field, description }));
 }
 
-/** Which prompts are meant; none: all. */
+/**
+ * Which prompts are meant; none: all.
+ *
+ * @throws WrongUsage for names that are asked for and are none: a script's empty variable means nothing
+ */
 export function selectionOf(names: readonly string[], options: SelectionOptions) {
   const listed = (options.names ?? []).flatMap(commaSeparated);
+  if (options.names !== undefined && listed.length === 0) {
+    throw new WrongUsage(
+      PromptdError.invalid({ field: "--names", description: "expected names between commas" }),
+    );
+  }
   return { names: [...names, ...listed] };
 }
 

@@ -46,7 +46,7 @@ export interface OpenService {
   close(): void;
 }
 
-/** Connects with the first call. @throws invalid for files that cannot be used for TLS */
+/** Connects with the first call. @throws invalid for an address that is none, and for files that cannot be used for TLS */
 export async function openService(connection: Connection): Promise<OpenService> {
   const { address, timeoutMs, apiKey, tls } = connection;
   const baseUrl = baseUrlOf(connection);
@@ -82,10 +82,13 @@ export async function withService<Result>(
   }
 }
 
-/** The address as a URL: https where files for TLS are named. */
+/** The address as a URL: https where files for TLS are named. @throws invalid for what is none */
 export function baseUrlOf({ address, tls }: Pick<Connection, "address" | "tls">): string {
   const scheme = tls.caCert || tls.clientCert ? "https" : "http";
-  return /^https?:\/\//.test(address) ? address : `${scheme}://${address}`;
+  const url = /^https?:\/\//.test(address) ? address : `${scheme}://${address}`;
+  if (URL.canParse(url)) return url;
+  const description = "expected HOST:PORT or a URL such as http://127.0.0.1:50051";
+  throw PromptdError.invalid({ field: "address", description });
 }
 
 function bearer(apiKey: string): Interceptor {

@@ -54,6 +54,14 @@ export async function findFiles(
 }
 
 /**
+ * Whether a prompt's file can stand at a path relative to the folder. Nothing that starts with a
+ * dot is one, which keeps others from naming what the sync writes for itself, or `..`.
+ */
+export function isPromptFile(path: string): boolean {
+  return ENDINGS.includes(extname(path)) && !path.split("/").some((part) => part.startsWith("."));
+}
+
+/**
  * The files of a folder by their exact names. Of two files of one prompt the second is
  * refused.
  *

@@ -149,7 +149,7 @@ class SyncedFolder {
         throw new PromptdError("not_found", `it has no file of the prompt "${asked}"`);
       }
       const kept = { file, record: this.#metadata.get(asked) };
-      if (kept.record?.merging && holdsMarkers(file.content.body)) {
+      if (kept.record?.base !== file.key && holdsMarkers(file.content.body)) {
         throw new PromptdError("refused", `${file.path} still has conflict markers`);
       }
       requireSame(asked, selector, this.label, kept);

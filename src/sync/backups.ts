@@ -5,10 +5,13 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { PromptdError } from "../core/errors.ts";
+import { isPromptFile } from "../files/scan.ts";
 import type { Disk } from "./disk.ts";
 import type { Backup } from "./report.ts";
 
 const FOLDER = ".promptd/backups";
+
+const IGNORE_FILE = ".promptd/.gitignore";
 
 /** Of each prompt; older ones are deleted. */
 const KEPT = 50;
@@ -18,12 +21,15 @@ const ID = /^\d{8}T\d{9}Z-[0-9a-f]{8}$/;
 const index = z.strictObject({
   name: z.string(),
   side: z.enum(["local", "remote"]),
-  file: z.string(),
+  file: z.string().refine(isPromptFile),
   why: z.string(),
   when: z.iso.datetime().transform((text) => new Date(text)),
 });
 
-/** Each backup has a folder: the file under its path, and `index.json`, which is written last. */
+/** A prompt's file begins with no dot, so that it cannot be called this. */
+const INDEX = ".index.json";
+
+/** Each backup has a folder: the file under its path, and the index, which is written last. */
 export class Backups {
   readonly #root: string;
   readonly #disk: Disk;
@@ -37,13 +43,14 @@ export class Backups {
   }
 
   async keep(what: Omit<Backup, "id" | "when">, bytes: Uint8Array): Promise<void> {
+    await ignoreBackups(this.#disk);
     // Each has a time of its own, which is their order.
     this.#last = Math.max(this.#now(), this.#last + 1);
     const when = new Date(this.#last).toISOString();
     const id = `${when.replace(/[-:.]/g, "")}-${randomBytes(4).toString("hex")}`;
     await this.#disk.put(`${FOLDER}/${id}/${what.file}`, bytes);
     const text = `${JSON.stringify({ ...what, when }, null, 2)}\n`;
-    await this.#disk.put(`${FOLDER}/${id}/index.json`, Buffer.from(text, "utf8"));
+    await this.#disk.put(`${FOLDER}/${id}/${INDEX}`, Buffer.from(text, "utf8"));
   }
 
   /** Newest first. What was not kept to its end is passed over: then nothing was overwritten either. */
@@ -89,12 +96,18 @@ export class Backups {
   }
 
   async #read(id: string): Promise<Backup | undefined> {
-    const bytes = await this.#disk.read(`${FOLDER}/${id}/index.json`);
-    if (bytes === undefined) return undefined;
     try {
+      const bytes = await this.#disk.read(`${FOLDER}/${id}/${INDEX}`);
+      if (bytes === undefined) return undefined;
       return { id, ...index.parse(JSON.parse(bytes.toString("utf8"))) };
     } catch {
       return undefined;
     }
   }
+}
+
+/** Writes the file that keeps backups out of commits, where there is none. */
+export async function ignoreBackups(disk: Disk): Promise<void> {
+  if ((await disk.read(IGNORE_FILE)) !== undefined) return;
+  await disk.put(IGNORE_FILE, Buffer.from("/backups/\n"));
 }

@@ -70,9 +70,12 @@ export class Disk {
     const file = this.#at(path);
     const beside = join(dirname(file), `.${basename(file)}.${randomBytes(6).toString("hex")}`);
     await this.#onWrite(`write ${path}`);
+    const standing = await lstat(file).catch(unlessMissing);
     const handle = await open(beside, "wx");
     try {
       try {
+        // Who may read it stays as it is.
+        if (standing?.isFile()) await handle.chmod(standing.mode & 0o777);
         await handle.writeFile(bytes);
         await handle.sync();
       } finally {

@@ -61,7 +61,7 @@ export async function importMetadata(asked: ImportMetadata): Promise<MetadataImp
   const imported: MetadataImported = { taken: [], unproved: [], passedOver: [] };
   const proofs = await pLimit(CONCURRENT).map(remembered, async (noted) => {
     const file = await pathIn(root, noted.file);
-    return { noted, file, proof: file === undefined ? "" : await prove(side, noted) };
+    return { noted, file, proof: file === undefined ? "" : await proofOf(side, noted) };
   });
   for (const { noted, file, proof } of proofs) {
     const { name } = noted;
@@ -80,6 +80,17 @@ export async function importMetadata(asked: ImportMetadata): Promise<MetadataImp
 
 /** The version that both sides held last. */
 type Proved = Pick<PromptRecord, "base" | "tags"> & { version: number };
+
+/** What the other side refuses for one prompt, such as its name, stops no other. */
+async function proofOf(side: RemoteSide, noted: Remembered): Promise<Proved | string> {
+  try {
+    return await prove(side, noted);
+  } catch (thrown) {
+    if (!(thrown instanceof PromptdError)) throw thrown;
+    if (thrown.code !== "invalid" && thrown.code !== "forbidden") throw thrown;
+    return `the other side: ${thrown.message}`;
+  }
+}
 
 /** @returns why not, where nothing is proved */
 async function prove(

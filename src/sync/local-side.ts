@@ -36,14 +36,15 @@ export async function readLocalSide(
   known: ReadonlyMap<string, string>,
 ): Promise<LocalSide> {
   const { prompts, refused, ignored } = await readFolder(folder, naming);
-  const side: LocalSide = { files: new Map(), unreadable: new Map(), ignored };
+  const side: LocalSide = { files: new Map(), unreadable: new Map(), ignored: [...ignored] };
   for (const { name, path, bytes, content } of prompts) {
     const changedAt = await changeOf(join(folder, path));
     const key = contentKey(contentOf(content));
     side.files.set(name, { path, bytes, content, key, changedAt });
   }
   for (const { path, why, name } of refused) {
-    if (name !== undefined) side.unreadable.set(name, { path, why: `${path}: ${why}` });
+    if (name === undefined) side.ignored.push({ path, why });
+    else side.unreadable.set(name, { path, why: `${path}: ${why}` });
   }
   // What stood in a folder that cannot be read is not gone.
   for (const { path, why } of [...refused, ...ignored]) {

@@ -101,3 +101,17 @@ it.each([
   await expect(opening).rejects.toThrow(`${METADATA_FILE} cannot be used: ${why}`);
   await expect(opening).rejects.toThrow("promptd sync init --force makes a new one");
 });
+
+it("takes what others write meanwhile, again and again", async () => {
+  const open = () => Metadata.open(new Disk(folder), "remote");
+  const [ours, theirs] = [await open(), await open()];
+  for (const name of ["a", "b"]) {
+    theirs.set(name, { ...RECORD, file: `${name}.md`, edited: true });
+    await theirs.save();
+    await ours.refresh();
+  }
+  ours.set("c", { ...RECORD, file: "c.md" });
+  await ours.save();
+  const { prompts } = JSON.parse(await text());
+  expect(prompts).toMatchObject({ a: { edited: true }, b: { edited: true }, c: { file: "c.md" } });
+});

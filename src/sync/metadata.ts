@@ -1,9 +1,11 @@
 /** What is remembered of the last sync: one file to commit. */
 
+import { isDeepStrictEqual } from "node:util";
 import pLimit from "p-limit";
 import { z } from "zod";
 import { PromptdError } from "../core/errors.ts";
 import { SYNC_STATES } from "../core/sync/state.ts";
+import { isPromptFile } from "../files/scan.ts";
 import type { Disk } from "./disk.ts";
 
 /** Where it lies, relative to the folder. */
@@ -14,7 +16,7 @@ const time = z.iso.datetime();
 
 const record = z.strictObject({
   /** Relative to the folder. */
-  file: z.string().min(1),
+  file: z.string().refine(isPromptFile, "expected the path of a prompt's file"),
   /** Key of the content that both sides held last; null where they never agreed. */
   base: hash.nullable(),
   /** Of that content, which versions do not hold. */
@@ -50,7 +52,9 @@ export class Metadata {
   readonly label: string;
   readonly #prompts: Map<string, PromptRecord>;
   readonly #disk: Disk;
+  /** What the file held when it was read or written last, as text and as records. */
   #written: string;
+  #known: ReadonlyMap<string, PromptRecord>;
   readonly #oneByOne = pLimit(1);
 
   private constructor(disk: Disk, { remote, label, prompts }: MetadataContent, written: string) {
@@ -59,6 +63,7 @@ export class Metadata {
     this.label = label;
     this.#prompts = new Map(Object.entries(prompts));
     this.#written = written;
+    this.#known = new Map(this.#prompts);
   }
 
   /**
@@ -107,11 +112,37 @@ export class Metadata {
   /** Writes what was set so far. Those who ask at the same time share a write. */
   async save(): Promise<void> {
     await this.#oneByOne(async () => {
+      await this.#takeOthers();
       const text = this.#text();
       if (text === this.#written) return;
+      const known = new Map(this.#prompts);
       await this.#disk.put(METADATA_FILE, Buffer.from(text, "utf8"));
       this.#written = text;
+      this.#known = known;
     });
+  }
+
+  /**
+   * Takes what another command has written since, but for prompts that were set here.
+   *
+   * @throws refused where that is corrupt
+   */
+  async refresh(): Promise<void> {
+    await this.#oneByOne(() => this.#takeOthers());
+  }
+
+  async #takeOthers(): Promise<void> {
+    const text = (await this.#disk.read(METADATA_FILE))?.toString("utf8");
+    const isBegun = this.#written === "";
+    if (isBegun || text === undefined || text === this.#written) return;
+    const others = new Map(Object.entries(parse(text).prompts));
+    for (const name of new Set([...this.#known.keys(), ...others.keys()])) {
+      const [known, other] = [this.#known.get(name), others.get(name)];
+      if (known !== undefined && isDeepStrictEqual(known, other)) others.set(name, known);
+      else if (this.#prompts.get(name) === known) this.set(name, other);
+    }
+    this.#written = text;
+    this.#known = others;
   }
 
   #text(): string {

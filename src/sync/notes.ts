@@ -68,11 +68,17 @@ export function noteFile(path: string, status: SyncState): PromptRecord {
 }
 
 /** The record of a prompt that was only looked at. */
-export function noteSeen({ record, compared, listed, state }: Surveyed): PromptRecord | undefined {
+export function noteSeen({
+  record,
+  compared,
+  local,
+  listed,
+  state,
+}: Surveyed): PromptRecord | undefined {
   if (record === undefined || state === "unreadable" || state === "gone") return record;
   const isBase = compared.remote !== undefined && compared.remote === compared.base;
   const seen = isBase && listed?.version !== undefined ? seenAt(listed) : {};
-  return { ...record, ...seen, status: state };
+  return { ...record, ...(local && { file: local.path }), ...seen, status: state };
 }
 
 function seenAt({ version, updatedAt }: Listed): Partial<PromptRecord> {

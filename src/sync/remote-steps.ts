@@ -22,7 +22,8 @@ import type { Surveyed } from "./survey.ts";
 export async function prepareSend(bench: Bench, found: Surveyed): Promise<Prepared> {
   const { name, local, listed, record } = found;
   if (local === undefined) throw new TypeError("a file that is not there is sent");
-  if (record?.merging && holdsMarkers(local.content.body)) {
+  // Whatever is remembered: backups and other people's commits may bring a merge too.
+  if (holdsMarkers(local.content.body)) {
     const message = `${local.path} still has conflict markers: decide them first`;
     throw new PromptdError("conflict", message);
   }

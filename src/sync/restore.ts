@@ -1,12 +1,14 @@
 /** Brings back what was overwritten. */
 
 import { PromptdError } from "../core/errors.ts";
+import { withoutEnding } from "../files/naming.ts";
+import { ENDINGS } from "../files/prompt-file.ts";
 import type { Bench } from "./parts.ts";
 import type { Backup } from "./report.ts";
 
 /**
  * Puts a backup's file where it stood. What stands there now, or is the prompt's file
- * elsewhere, is kept in a backup too.
+ * elsewhere or under another ending, is kept in a backup too.
  *
  * @throws not_found
  */
@@ -31,8 +33,13 @@ export async function restoreBackup(
     return standing;
   };
   await disk.replace(backup.file, bytes, await keep(backup.file));
-  const other = metadata.get(backup.name)?.file ?? backup.file;
-  const elsewhere = other === backup.file ? undefined : await keep(other);
-  if (elsewhere !== undefined) await disk.remove(other, elsewhere);
+  const stem = withoutEnding(backup.file);
+  const others = new Set(ENDINGS.map((ending) => stem + ending));
+  others.add(metadata.get(backup.name)?.file ?? backup.file);
+  others.delete(backup.file);
+  for (const other of others) {
+    const elsewhere = await keep(other);
+    if (elsewhere !== undefined) await disk.remove(other, elsewhere);
+  }
   return backup;
 }

@@ -165,6 +165,7 @@ function inOrder(jobs: readonly Job[], perform: (job: Job) => Promise<void>): Pr
 /** Remembers what was seen of the others, and when the other side says that it took what was sent. */
 async function note(bench: Bench, jobs: readonly Job[], sent: boolean): Promise<void> {
   const { metadata, remote, label } = bench;
+  await metadata.refresh();
   for (const { found, item } of jobs) {
     if (["keep", "refuse", "error"].includes(item.outcome)) {
       if (metadata.get(found.name) === found.record) metadata.set(found.name, noteSeen(found));

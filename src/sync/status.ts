@@ -1,3 +1,4 @@
+import { holdsMarkers } from "./merge.ts";
 import type { PromptState, StatusItem, StatusReport } from "./report.ts";
 import type { Survey, Surveyed } from "./survey.ts";
 
@@ -10,14 +11,15 @@ export function statusOf(remote: string, label: string, found: Survey): StatusRe
   return { remote, label, prompts, ignored: found.ignored, counts, clean };
 }
 
-function itemOf({ name, file, state, why, record, listed }: Surveyed): StatusItem {
+function itemOf({ name, file, state, why, local, record, listed }: Surveyed): StatusItem {
+  const merging = state !== "synced" && local !== undefined && holdsMarkers(local.content.body);
   return {
     name,
     ...(file !== undefined && { file }),
     state,
     ...(why !== undefined && { why }),
     ...(record?.edited && { edited: true }),
-    ...(record?.merging && { merging: true }),
+    ...(merging && { merging }),
     ...(listed?.version !== undefined && { remoteVersion: listed.version }),
   };
 }

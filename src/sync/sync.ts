@@ -6,13 +6,13 @@ import { LATEST_LABEL } from "../core/prompt.ts";
 import { type Direction, stepOf } from "../core/sync/plan.ts";
 import type { Naming } from "../files/naming.ts";
 import { realFolder } from "../files/scan.ts";
-import { Backups } from "./backups.ts";
+import { Backups, ignoreBackups } from "./backups.ts";
 import { diffOf } from "./diff.ts";
 import { Disk, type OnWrite } from "./disk.ts";
 import { writeEdit } from "./folder-steps.ts";
 import { beginMetadata } from "./init.ts";
 import { METADATA_FILE, Metadata } from "./metadata.ts";
-import { noteFile } from "./notes.ts";
+import { agreedWithRemote, noteBase, noteFile } from "./notes.ts";
 import type { Remote, RunOptions, Selection, SyncSettings, WatchOptions } from "./options.ts";
 import type { Bench } from "./parts.ts";
 import { RemoteSide } from "./remote-side.ts";
@@ -51,9 +51,6 @@ export interface SyncParts {
   onWrite?: OnWrite;
 }
 
-/** Keeps backups out of commits. */
-const IGNORE_FILE = ".promptd/.gitignore";
-
 /** Looks again where nobody tells of changes. */
 const INTERVAL_MS = 30_000;
 
@@ -88,9 +85,7 @@ export class Sync {
     const metadata = Metadata.begin(disk, this.#parts.remote.identity, chosen);
     const found = await this.#survey(root, metadata, chosen, () => true);
     beginMetadata(metadata, found.prompts);
-    if ((await disk.read(IGNORE_FILE)) === undefined) {
-      await disk.put(IGNORE_FILE, Buffer.from("/backups/\n"));
-    }
+    await ignoreBackups(disk);
     await metadata.save();
     const status = await this.status({ label: chosen });
     return { synced: status.counts.synced ?? 0, status };
@@ -116,7 +111,12 @@ export class Sync {
     return this.#transfer("push", options);
   }
 
-  /** Decides a conflict, in the folder alone: a push sends what came of it. @throws not_found */
+  /**
+   * Decides a conflict, in the folder alone: a push sends what came of it. Where the remote side is
+   * right otherwise, what was kept of the file is marked as edited.
+   *
+   * @throws not_found
+   */
   async resolve(
     name: string,
     strategy: Strategy,
@@ -127,7 +127,12 @@ export class Sync {
       if (strategy !== "merge") return resolution(each, strategy);
       return { act: each.state === "conflict" ? "merge" : "keep" } as const;
     };
-    return this.#run(bench, "resolve", [found], decide, dryRun);
+    const report = await this.#run(bench, "resolve", [found], decide, dryRun);
+    const isKept = report.items.some(({ outcome }) => outcome === "rebase" || outcome === "merge");
+    if (isKept && !dryRun && found.local && this.#parts.settings?.authority === "remote") {
+      await this.markEdited(name);
+    }
+    return report;
   }
 
   /** Says that a file was edited on purpose, or takes it back. @throws not_found where there is none */
@@ -142,13 +147,23 @@ export class Sync {
     await bench.metadata.save();
   }
 
-  /** Puts the content of a version into the file, as an edit that is marked. @throws not_found */
+  /**
+   * Puts the content of a version into the file, as a marked edit of what is there now.
+   *
+   * @throws not_found, refused for a prompt that cannot be read
+   */
   async rollback(name: string, version: number): Promise<{ file: string }> {
     const { bench, found } = await this.#lookAt(name);
+    if (found.why !== undefined) throw new PromptdError("refused", found.why);
     const content = await this.#remote.load(name, version);
-    const { path } = await writeEdit(bench, found, content, `replaced by version ${version}`);
+    const file = await writeEdit(bench, found, content, `replaced by version ${version}`);
+    if (found.compared.remote !== undefined) {
+      const base = agreedWithRemote(found);
+      bench.metadata.set(name, noteBase(found.record, file, base, "modified_locally"));
+      await bench.metadata.save();
+    }
     await this.markEdited(name);
-    return { file: path };
+    return { file: file.path };
   }
 
   /** @throws not_found where nobody has ever heard of it */

@@ -268,6 +268,12 @@ describe("sync with a Langfuse", () => {
     }
   });
 
+  it("takes no empty names for all", async () => {
+    await synced({ p: "one\n" });
+    const emptied = cli(["sync", "push", "--force", "--names", "", "--dir", dir]);
+    expect(await emptied).toMatchObject({ code: 2, err: expect.stringContaining("--names") });
+  });
+
   it("says what is missing", async () => {
     expect(await sync("init --remote langfuse")).toMatchObject({
       code: 2,

@@ -87,6 +87,14 @@ describe("a loader", () => {
     await expect(found("a")).rejects.toMatchObject({ code: "unavailable" });
   });
 
+  it("says what is wrong with an address", async () => {
+    await create("a", "one");
+    await synced();
+    await expect(loadPrompt("a", { address: "not an address", folder })).rejects.toMatchObject({
+      code: "invalid",
+    });
+  });
+
   it("gives no merge that is not decided", async () => {
     await create("a", "one");
     await synced();

@@ -145,6 +145,22 @@ describe("one file for all prompts", () => {
     expect(await states()).toEqual({ a: "conflict", b: "conflict", c: "conflict" });
   });
 
+  it("goes on where the other side takes no such name", async () => {
+    await create("fine", "one", ["production"]);
+    await put("fine.txt", "one");
+    await put("odd.txt", "one");
+    await put(".prompt_metadata.json", {
+      prompts: {
+        ...noted("odd//name", "odd.txt", "one", 1),
+        ...noted("fine", "fine.txt", "one", 1),
+      },
+    });
+    expect(await take("")).toMatchObject({
+      taken: ["fine"],
+      unproved: [{ name: "odd//name", why: expect.stringContaining("//") }],
+    });
+  });
+
   it("is read once, and follows one label", async () => {
     const prompts = {
       ...noted("a", "a.txt", "one", 1),

@@ -183,6 +183,9 @@ class SyncCommand implements Command {
         model.set(name, new Set(possible));
       } else if (this.how === "init") {
         model.set(name, new Set([sides.local === sides.remote[0] ? sides.local : undefined]));
+      } else if (this.how === `rollback ${name}` && sides.remote[0] !== undefined) {
+        // Where it was possible, the file is an edit of what is there.
+        model.set(name, new Set([...bases, sides.remote[0]]));
       } else {
         const outcome = report?.items.find((item) => item.name === name)?.outcome;
         const known = [...bases].map((base) => baseAfter(outcome, sides, base));
