@@ -1,11 +1,12 @@
 import type { ServerResponse } from "node:http";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { PromptdError } from "../../src/core/errors.ts";
+import { NO_JOURNAL } from "../../src/core/source-journal.ts";
 import { LangsmithApi } from "../../src/sources/langsmith/api.ts";
 import { LangsmithSource } from "../../src/sources/langsmith/source.ts";
 import { failure } from "../registry/fixtures.ts";
 import { text } from "./behind.ts";
-import { keepsNothing } from "./journal.ts";
+
 import { reply, type StandIn, startStandIn } from "./stand-in.ts";
 
 const caller = { project: "default", actor: "tester" };
@@ -20,7 +21,7 @@ beforeEach(async () => {
   now = Date.now();
   const access = { endpoint: `${standIn.url}/`, apiKey: standIn.newWorkspace() };
   api = new LangsmithApi(access, { timeoutMs: 2000, now: () => now });
-  source = new LangsmithSource(api, keepsNothing);
+  source = new LangsmithSource(api, NO_JOURNAL);
   await create("p", "one");
   standIn.seen.length = 0;
 });

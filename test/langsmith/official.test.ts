@@ -1,10 +1,11 @@
 import { Client } from "langsmith";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { PromptBody } from "../../src/core/prompt.ts";
+import { NO_JOURNAL } from "../../src/core/source-journal.ts";
 import { LangsmithApi } from "../../src/sources/langsmith/api.ts";
 import { manifestOf } from "../../src/sources/langsmith/manifest.ts";
 import { LangsmithSource } from "../../src/sources/langsmith/source.ts";
-import { keepsNothing } from "./journal.ts";
+
 import { type StandIn, startStandIn } from "./stand-in.ts";
 
 /** LangSmith's own package and promptd's source, on the same workspace. */
@@ -24,7 +25,7 @@ beforeEach(() => {
   const apiKey = standIn.newWorkspace();
   client = new Client({ apiUrl: standIn.url, apiKey, disablePromptCache: true });
   const api = new LangsmithApi({ endpoint: standIn.url, apiKey });
-  source = new LangsmithSource(api, keepsNothing);
+  source = new LangsmithSource(api, NO_JOURNAL);
 });
 
 const text = (template: string): PromptBody => ({
