@@ -2,6 +2,7 @@ import { Code } from "@connectrpc/connect";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Change_Kind } from "../../gen/promptd/v1/change_service_pb.ts";
 import { TemplateFormat } from "../../gen/promptd/v1/prompt_pb.ts";
+import { promptd } from "../cli/promptd.ts";
 import { changesOf } from "../langfuse/behind.ts";
 import { type Behind, startBehind } from "./behind.ts";
 import { reply } from "./stand-in.ts";
@@ -117,6 +118,23 @@ describe("prompts in a LangSmith", () => {
     expect(rest.versions).toMatchObject([{ version: 1, labels: ["l1"] }]);
     const labelled = await service.prompts.listVersions({ name: "p", label: "l2" });
     expect(labelled.versions.map(({ version }) => version)).toEqual([2]);
+  });
+
+  it("are told with their commits to people", async () => {
+    const { service, push } = behind;
+    const hash = await push("p", "x", ["production"]);
+    const { versions } = await service.prompts.listVersions({ name: "p" });
+    expect(versions).toMatchObject([{ sourceVersion: hash }]);
+    const env = { PROMPTD_ADDRESS: service.runtime.grpcAddress };
+    const start = hash.slice(0, 12);
+    const { out } = await promptd(["versions", "p"], { env });
+    expect(out.split("\n").map((line) => line.split(/ +/).slice(0, 2))).toEqual([
+      ["VERSION", "SOURCE"],
+      ["1", start],
+      [""],
+    ]);
+    const { err } = await promptd(["get", "p"], { env, watched: true });
+    expect(err).toContain(`p version 1 (commit ${start}) (latest, production)`);
   });
 
   it("ask nobody but LangSmith's API for prompts, traces or no traces", async () => {

@@ -258,10 +258,12 @@ export class LangsmithSource implements PromptSource {
     const manifest = await this.#manifest(history.repo.repo_handle, commit.commit_hash);
     try {
       const found = toVersion(history, number, manifest, 0);
-      const { version, labels, commitMessage, author, createdAt, contentHash, body } = found;
+      const { version, commitMessage, author, createdAt, contentHash, body } = found;
+      const labels = found.labels.toSorted();
       const { format } = body;
-      const sorted = labels.toSorted();
-      return [{ version, labels: sorted, commitMessage, author, createdAt, contentHash, format }];
+      const sourceVersion = commit.commit_hash;
+      const about = { commitMessage, author, createdAt, contentHash, format, sourceVersion };
+      return [{ version, labels, ...about }];
     } catch {
       return [];
     }
