@@ -109,16 +109,21 @@ export class LangsmithApi implements Place {
   /** What there is of a prompt; undefined where there is none. @throws too_large, unavailable */
   async history(name: string): Promise<History | undefined> {
     if (!isHandle(name)) return undefined;
-    const [repo, commits, tags] = await Promise.all([
-      this.#repo(name),
-      this.#commits(name),
-      this.#tags(name),
-    ]);
-    if (repo === undefined) return undefined;
+    const [repo, beside] = await Promise.all([this.#repo(name), this.#beside(name)]);
+    return repo && { repo, ...beside };
+  }
+
+  /** Of a prompt that was there; without commits where it is gone. @throws too_large, unavailable */
+  async historyOf(repo: Repo): Promise<History> {
+    return { repo, ...(await this.#beside(repo.repo_handle)) };
+  }
+
+  async #beside(name: string): Promise<Pick<History, "commits" | "tags">> {
+    const [commits, tags] = await Promise.all([this.#commits(name), this.#tags(name)]);
     const known = new Set(commits.map(({ id }) => id));
     // Made and labelled between the two answers: it must not look as if the label were gone.
     const late = tags.some(({ commit_id }) => !known.has(commit_id));
-    return { repo, tags, commits: late ? await this.#commits(name) : commits };
+    return { tags, commits: late ? await this.#commits(name) : commits };
   }
 
   /** @throws not_found, unavailable */

@@ -235,10 +235,8 @@ export class LangsmithSource implements PromptSource {
 
   /** Of prompts that are still there. */
   async #histories(repos: readonly Repo[]): Promise<History[]> {
-    const found = await pLimit(CONCURRENT).map(repos, ({ repo_handle }) =>
-      this.#api.history(repo_handle),
-    );
-    return found.filter((history) => history !== undefined && newestOf(history) > 0) as History[];
+    const found = await pLimit(CONCURRENT).map(repos, (repo) => this.#api.historyOf(repo));
+    return found.filter((history) => newestOf(history) > 0);
   }
 
   /** Of the newest version; of one that promptd cannot read `chat`, which most are. */
