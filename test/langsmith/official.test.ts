@@ -89,6 +89,15 @@ describe("LangSmith's own package", () => {
     expect(first.body).toEqual(text("1"));
     const { items } = await source.listVersions(caller, "p-1", {}, { size: 2 });
     expect(items.map(({ version }) => version)).toEqual([101, 100]);
+    // One that is made between two pages shifts those that follow.
+    standIn.before = async ({ path }) => {
+      if (!path.includes("offset=100")) return;
+      standIn.before = () => {};
+      await client.createCommit("p-1", manifestOf(text("102")));
+    };
+    expect((await source.load(caller, "p-1", { version: 1 })).body).toEqual(text("1"));
+    expect((await source.load(caller, "p-1", { version: 101 })).body).toEqual(text("101"));
+    expect((await source.load(caller, "p-1", { version: 102 })).body).toEqual(text("102"));
   });
 
   it("is told of a parent that is not the newest", async () => {
