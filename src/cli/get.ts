@@ -50,6 +50,6 @@ function origin({ prompt, resolution }: GetPromptResponse): string {
   const format = FORMATS[prompt.format] ?? "mustache";
   const hash = shortHash(resolution?.contentHash ?? "");
   const source = shortHash(resolution?.sourceVersion ?? "");
-  const version = `version ${prompt.version}${source ? ` (commit ${source})` : ""}`;
+  const version = `version ${prompt.version}${source ? ` (source ${source})` : ""}`;
   return `${prompt.name} ${version}${labels}, ${format}, revision ${prompt.revision}, content ${hash}`;
 }

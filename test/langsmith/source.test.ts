@@ -135,7 +135,7 @@ describe("prompts in a LangSmith", () => {
       [""],
     ]);
     const { err } = await promptd(["get", "p"], { env, watched: true });
-    expect(err).toContain(`p version 1 (commit ${start}) (latest, production)`);
+    expect(err).toContain(`p version 1 (source ${start}) (latest, production)`);
   });
 
   it("ask nobody but LangSmith's API for prompts, traces or no traces", async () => {
