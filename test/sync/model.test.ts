@@ -29,8 +29,7 @@ interface Real {
   others: SyncBench;
   fate: Fate;
   names: readonly string[];
-  /** Whether there may be a version like the one before. */
-  repeats: boolean;
+  isPicky: boolean;
   /** For contents of which no two are alike. */
   count: number;
 }
@@ -102,7 +101,7 @@ class Edit implements Command {
     }
     if (this.side !== "local") {
       if (this.what !== "delete" && content !== undefined) {
-        if (real.repeats || content !== remote[0]) await bench.create(this.name, content);
+        if (!real.isPicky || content !== remote[0]) await bench.create(this.name, content);
       } else if (this.what === "delete" && remote.length > 0) await bench.withdraw(this.name);
     }
   }
@@ -173,7 +172,10 @@ class SyncCommand implements Command {
 
     const after = await allSides(real);
     if (race !== undefined && raced && race.made !== undefined && race.side !== "local") {
-      expect(after.get(race.name)?.remote[0], "a race is a conflict").toBe(race.made);
+      const [newest] = after.get(race.name)?.remote ?? [];
+      // LangSmith deletes what there is when it is asked, whatever was seen before.
+      const isGone = real.isPicky && newest === undefined;
+      if (!isGone) expect(newest, "a race is a conflict").toBe(race.made);
     }
     await this.expectNothingLost(real, before, after, backups, raced);
     for (const name of real.names) {
@@ -319,7 +321,7 @@ function commandsOn(names: readonly string[]): Arbitrary<Command> {
   return oneof({ weight: 3, arbitrary: edit }, { weight: 2, arbitrary: syncing });
 }
 
-describe.each(REMOTES)("a folder and $name", ({ name: kind, isPicky, start }) => {
+describe.each(REMOTES)("a folder and $name", ({ name: kind, isPicky = false, start }) => {
   const names = ["a", "b", isPicky ? "c" : "folder/c"];
   let remote: TestRemote;
 
@@ -349,7 +351,7 @@ describe.each(REMOTES)("a folder and $name", ({ name: kind, isPicky, start }) =>
           await bench.sync.init();
           await bench.sync.pull();
           const bases = names.map((each) => [each, new Set([`${each} at first\n`])] as const);
-          const real: Real = { bench, others, fate, names, repeats: !isPicky, count: 0 };
+          const real: Real = { bench, others, fate, names, isPicky, count: 0 };
           await asyncModelRun(() => ({ model: new Map(bases), real }), all);
           // Whatever it has come to, both sides can be brought together.
           await bench.sync.push({ force: true, delete: true });
