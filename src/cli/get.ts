@@ -5,7 +5,7 @@ import {
 } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import { withService } from "../client/service.ts";
 import { connectionOf, type SelectorOptions, type ServiceOptions, selectorOf } from "./options.ts";
-import { chatText, messageJson } from "./output.ts";
+import { chatText, messageJson, shortHash } from "./output.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface GetOptions extends ServiceOptions, SelectorOptions {
@@ -48,6 +48,8 @@ function origin({ prompt, resolution }: GetPromptResponse): string {
   if (prompt === undefined) return "";
   const labels = prompt.labels.length > 0 ? ` (${prompt.labels.join(", ")})` : "";
   const format = FORMATS[prompt.format] ?? "mustache";
-  const hash = resolution?.contentHash.slice(0, 12);
-  return `${prompt.name} version ${prompt.version}${labels}, ${format}, revision ${prompt.revision}, content ${hash}`;
+  const hash = shortHash(resolution?.contentHash ?? "");
+  const source = shortHash(resolution?.sourceVersion ?? "");
+  const version = `version ${prompt.version}${source ? ` (source ${source})` : ""}`;
+  return `${prompt.name} ${version}${labels}, ${format}, revision ${prompt.revision}, content ${hash}`;
 }

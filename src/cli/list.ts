@@ -7,7 +7,7 @@ import {
 import { withService } from "../client/service.ts";
 import { LATEST_LABEL } from "../core/prompt.ts";
 import { connectionOf, type ServiceOptions } from "./options.ts";
-import { labelsText, listJson, table, timeText } from "./output.ts";
+import { labelsText, listJson, shortHash, table, timeText } from "./output.ts";
 import { allItems, eachItem } from "./pages.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -66,13 +66,17 @@ export async function versions(
     terminal.out(listJson(ListVersionsResponseSchema, response));
     return;
   }
+  // Where the number is not all of its name.
+  const isNamed = response.versions.some(({ sourceVersion }) => sourceVersion !== "");
   const rows = response.versions.map((version) => [
     String(version.version),
+    ...(isNamed ? [shortHash(version.sourceVersion)] : []),
     version.labels.join(" "),
     String(version.calls),
     timeText(version.createTime),
     version.author,
     version.commitMessage,
   ]);
-  terminal.out(table(["VERSION", "LABELS", "CALLS", "CREATED", "AUTHOR", "MESSAGE"], rows));
+  const header = ["LABELS", "CALLS", "CREATED", "AUTHOR", "MESSAGE"];
+  terminal.out(table(["VERSION", ...(isNamed ? ["SOURCE"] : []), ...header], rows));
 }

@@ -41,6 +41,11 @@ export function oneLine(text: string): string {
   return text.replace(/[\s\p{Cc}\p{Cf}]+/gu, " ");
 }
 
+/** Of a hash, enough to find by. */
+export function shortHash(hash: string): string {
+  return hash.slice(0, 12);
+}
+
 /** Rows under a header, in columns as wide as their widest cell. */
 export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const lines = [header, ...rows].map((row) => row.map(oneLine));

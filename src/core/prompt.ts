@@ -82,6 +82,8 @@ export interface VersionInfo {
   createdAt: Date;
   contentHash: string;
   format: TemplateFormat;
+  /** As that of a `PromptVersion`. */
+  sourceVersion?: string;
 }
 
 /** A prompt without its versions, for lists. */

@@ -85,7 +85,11 @@ export class PromptLoader {
   async #ask(name: string, label: string, userId = ""): Promise<LoadedPrompt> {
     const { address = DEFAULT_ADDRESS, apiKey, tls = {}, timeoutMs = TIMEOUT_MS } = this.#options;
     this.#opened ??= openService({ address, apiKey, tls, timeoutMs });
-    const { service } = await this.#opened;
+    const { service } = await this.#opened.catch((thrown: unknown) => {
+      // Its files may be there next time.
+      this.#opened = undefined;
+      throw thrown;
+    });
     const selector = { case: "label", value: label } as const;
     const { prompt } = await service.prompts.getPrompt({ name, selector, userId });
     if (prompt === undefined) throw new PromptdError("internal", "the answer has no prompt");

@@ -238,6 +238,7 @@ export function toVersionInfo(version: VersionInfo, counted?: VersionCalls): Ver
     createTime: toTimestamp(version.createdAt),
     contentHash: version.contentHash,
     format: WIRE_FORMATS[version.format],
+    sourceVersion: version.sourceVersion ?? "",
     ...(counted && {
       calls: BigInt(counted.calls),
       callsBy: counted.by.map(({ label, arm, calls }) => ({ label, arm, calls: BigInt(calls) })),

@@ -26,6 +26,13 @@ const TIMEOUT_MS = 5000;
 /** Requests of one question at a time. */
 export const CONCURRENT = 8;
 
+/** Of an answer: far more than a page of prompts, or the longest of them. */
+const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
+
+/** With these a request, whichever it is, is to be sent again to another path; so often at most. */
+const MOVED = new Set([301, 302, 307, 308]);
+const MAX_MOVES = 3;
+
 /** Requests to somebody else's service: bounded in time, quiet when it asks for that, every failure a PromptdError. */
 export class Requests {
   readonly #faults: Faults;
@@ -103,7 +110,8 @@ export class Requests {
       // Of a body that is not JSON a package may keep the parser's complaint, which quotes it.
       const body = "error" in thrown && !(thrown.error instanceof Error) ? thrown.error : undefined;
       const waitMs = retryAfterMs(headers.get("retry-after"), this.#now());
-      if (status === 429) this.#quietUntil = this.#now() + waitMs;
+      // Another request may have been told to wait longer.
+      if (status === 429) this.#quietUntil = Math.max(this.#quietUntil, this.#now() + waitMs);
       throw this.#faults.ofStatus(status, body, waitMs);
     } finally {
       clearTimeout(timer);
@@ -115,17 +123,50 @@ export class Requests {
 }
 
 /** The answer to a plain request. @throws the Response where it is a failure */
-export async function fetched(url: string, request: RequestInit): Promise<unknown> {
-  const response = await fetch(url, request);
-  const text = await response.text();
+export async function fetched(url: string, request: RequestInit, moved = 0): Promise<unknown> {
+  const response = await fetch(requestOf(url, request));
+  const to = response.headers.get("location");
+  if (to !== null && MOVED.has(response.status)) {
+    await response.body?.cancel();
+    return fetched(placeWithin(url, to, moved), request, moved + 1);
+  }
+  const text = await textOf(response);
   if (response.ok) return parsed(text);
   throw Object.assign(response, { error: parsed(text) });
 }
 
-/** Undefined where it is not JSON. */
-function parsed(text: string): unknown {
+/** What fetch itself says of an address or a header that cannot be sent quotes it, and it may be secret. */
+function requestOf(url: string, request: RequestInit): Request {
   try {
-    return JSON.parse(text);
+    return new Request(url, { ...request, redirect: "manual" });
+  } catch {
+    throw new TypeError("the address or the key has characters that cannot be sent");
+  }
+}
+
+/** Where a request is sent on to. Nobody else gets the key that is sent with it. */
+function placeWithin(url: string, to: string, moved: number): string {
+  const place = new URL(to, url);
+  if (place.origin === new URL(url).origin && moved < MAX_MOVES) return place.href;
+  throw new TypeError("it was to be asked elsewhere, where its key is not sent: check its address");
+}
+
+/** Undefined where it is too long. */
+async function textOf({ body }: Response): Promise<string | undefined> {
+  const pieces: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const piece of body ?? []) {
+    bytes += piece.length;
+    if (bytes > MAX_ANSWER_BYTES) return undefined;
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces).toString("utf8");
+}
+
+/** Undefined where it is not JSON. */
+function parsed(text: string | undefined): unknown {
+  try {
+    return text === undefined ? undefined : JSON.parse(text);
   } catch {
     return undefined;
   }

@@ -66,7 +66,6 @@ const NOT_KEPT: Record<string, readonly string[]> = {
     `keeps at most ${MAX_LABELS} labels of a prompt`,
     "keeps no hashes in the history where more than 10,000 versions go at once",
     "tells a limited caller nothing of the other prompts that include one",
-    "tells who did what, from where, when and why",
   ],
 };
 
@@ -92,8 +91,9 @@ afterAll(async () => {
 });
 
 /** Each test has a project of its own, here and in the promptd that is the Langfuse. */
-beforeEach(async ({ task, skip }) => {
-  if (notKept.has(task.name)) skip();
+beforeEach(async ({ task }) => {
+  // A promise that is kept after all fails the test.
+  Object.assign(task, { fails: notKept.has(task.name) });
   const caller = await newProject(subject.database);
   await new Projects(central).create(caller, caller.project);
   const secret = newSecret();

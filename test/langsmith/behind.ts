@@ -8,6 +8,7 @@ import { type StandIn, startStandIn } from "./stand-in.ts";
 export interface Behind {
   standIn: StandIn;
   service: TestService;
+  apiKey: string;
   /** LangSmith's own package, in the same workspace. */
   others: Client;
   /** Makes a commit there, and answers with its hash. */
@@ -29,6 +30,7 @@ export async function startBehind(env: Record<string, string> = {}): Promise<Beh
   return {
     standIn,
     service,
+    apiKey,
     others,
     async push(name, template, commitTags = []) {
       await others.pushPrompt(name, { object: manifestOf(text(template)), commitTags });

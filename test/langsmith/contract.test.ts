@@ -60,7 +60,6 @@ const NOT_KEPT: Record<string, readonly string[]> = {
   ],
   "labels are moved one after the other, after their version was created": [
     "shows those of the last move first, and latest at the end",
-    "reads a version and its labels as they were at one moment",
   ],
   "a commit that changes nothing is none": [
     "loses no version of several callers who create the same at once",
@@ -74,7 +73,6 @@ const NOT_KEPT: Record<string, readonly string[]> = {
     "refuses a move that puts a prompt above too deep",
     "does not remove a label that another prompt includes",
     "does not delete a version that another prompt includes, by number or by label",
-    "does not let latest fall back to what a prompt above cannot include",
     "lists at most ten of those that include a prompt",
   ],
   "one LangSmith holds the prompts of one project": [
@@ -86,6 +84,9 @@ const NOT_KEPT: Record<string, readonly string[]> = {
     "keeps no hashes in the history where more than 10,000 versions go at once",
   ],
 };
+
+/** Not kept either, and only sometimes seen not to be, with writes that go on after the test. */
+const BY_CHANCE = "reads a version and its labels as they were at one moment";
 
 const subject = {} as Subject;
 const notKept = new Set(Object.values(NOT_KEPT).flat());
@@ -107,7 +108,9 @@ afterAll(async () => {
 
 /** Each test has a project of its own, and a workspace. */
 beforeEach(async ({ task, skip }) => {
-  if (notKept.has(task.name)) skip();
+  if (task.name === BY_CHANCE) skip("labels are moved after their version was created");
+  // A promise that is kept after all fails the test.
+  Object.assign(task, { fails: notKept.has(task.name) });
   const caller = await newProject(subject.database);
   const access = { endpoint: standIn.url, apiKey: standIn.newWorkspace() };
   const journal = new StoredSourceJournal(subject.database);

@@ -1,11 +1,14 @@
+import { once } from "node:events";
 import type { ServerResponse } from "node:http";
+import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { PromptdError } from "../../src/core/errors.ts";
+import { NO_JOURNAL } from "../../src/core/source-journal.ts";
 import { LangsmithApi } from "../../src/sources/langsmith/api.ts";
 import { LangsmithSource } from "../../src/sources/langsmith/source.ts";
 import { failure } from "../registry/fixtures.ts";
 import { text } from "./behind.ts";
-import { keepsNothing } from "./journal.ts";
+
 import { reply, type StandIn, startStandIn } from "./stand-in.ts";
 
 const caller = { project: "default", actor: "tester" };
@@ -20,7 +23,7 @@ beforeEach(async () => {
   now = Date.now();
   const access = { endpoint: `${standIn.url}/`, apiKey: standIn.newWorkspace() };
   api = new LangsmithApi(access, { timeoutMs: 2000, now: () => now });
-  source = new LangsmithSource(api, keepsNothing);
+  source = new LangsmithSource(api, NO_JOURNAL);
   await create("p", "one");
   standIn.seen.length = 0;
 });
@@ -35,8 +38,10 @@ const create = (name: string, template: string) =>
 
 const load = () => source.load(caller, "p", { label: "latest" });
 
-const answer = (with_: (response: ServerResponse) => void) => {
-  standIn.before = (_, response) => with_(response);
+const answer = (with_: (response: ServerResponse) => unknown) => {
+  standIn.before = async (_, response) => {
+    await with_(response);
+  };
 };
 
 const page = (status: number) => (response: ServerResponse) =>
@@ -75,6 +80,35 @@ describe("a read that fails", () => {
     expect(await load()).toMatchObject({ version: 1 });
   });
 
+  it("with 429 does not shorten what another one was told", async () => {
+    const waits = ["60", "1"];
+    answer((response) => reply(response, 429, {}, { "retry-after": waits.shift() ?? "0" }));
+    await Promise.all([failure(api.sighting("p")), failure(api.sighting("q"))]);
+    now += 59_999;
+    expect(await failure(api.sighting("p"))).toMatchObject({ retryAfterMs: 1 });
+  });
+
+  it("with 429 takes a date too", async () => {
+    const until = new Date(Math.ceil(now / 1000) * 1000 + 7000);
+    answer((response) => reply(response, 429, {}, { "retry-after": until.toUTCString() }));
+    const { retryAfterMs } = await failure(api.sighting("p"));
+    expect(retryAfterMs).toBe(until.getTime() - now);
+  });
+
+  it("with an answer without end is given up", async () => {
+    answer(async (response) => {
+      response.writeHead(200, { "content-type": "application/json" });
+      const piece = `"${"x".repeat(1024 * 1024)}"\n`;
+      while (!response.destroyed) {
+        if (!response.write(piece)) {
+          await Promise.race([once(response, "drain"), once(response, "close")]);
+        }
+      }
+    });
+    const error = await failure(api.manifest("p", "0".repeat(64)));
+    expect(error.message).toBe("LangSmith answered what promptd cannot read");
+  });
+
   it("with no answer is given up", async () => {
     standIn.before = () => new Promise(() => {});
     const slow = new LangsmithApi({ endpoint: standIn.url, apiKey: "x" }, { timeoutMs: 50 });
@@ -87,6 +121,40 @@ describe("a read that fails", () => {
     const waiting = failure(load());
     api.close();
     expect(await waiting).toMatchObject({ code: "unavailable" });
+  });
+});
+
+describe("the API key", () => {
+  const key = "lsv2_pt_secret";
+
+  it("goes to no other place than LangSmith, also where that sends requests on", async () => {
+    const other = await startStandIn();
+    answer((response) => response.writeHead(307, { location: `${other.url}/settings` }).end());
+    expect(await failure(api.reach(1000))).toMatchObject({
+      message: "LangSmith cannot be reached",
+    });
+    expect(other.seen).toEqual([]);
+    other.close();
+    standIn.before = ({ path }, response) => {
+      if (path === "/settings") response.writeHead(308, { location: "/settings/" }).end();
+    };
+    await api.reach(1000);
+    answer((response) => response.writeHead(302, { location: "/again" }).end());
+    expect(await failure(api.reach(1000))).toMatchObject({
+      message: "LangSmith cannot be reached",
+    });
+  });
+
+  it.each([
+    ["key", { apiKey: `${key}\nx` }],
+    ["address", { apiKey: "x", endpoint: `http://user:${key}@127.0.0.1:1` }],
+  ])("is in no error, also where the %s cannot be sent", async (_, access) => {
+    const broken = new LangsmithApi({ endpoint: standIn.url, ...access });
+    for (const asked of [broken.reach(1000), broken.sighting("p"), broken.history("p")]) {
+      const error = await failure(asked);
+      expect(error).toMatchObject({ code: "unavailable" });
+      expect(inspect(error, { depth: 9, showHidden: true })).not.toContain(key);
+    }
   });
 });
 

@@ -1,10 +1,11 @@
 import { Client } from "langsmith";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { PromptBody } from "../../src/core/prompt.ts";
+import { NO_JOURNAL } from "../../src/core/source-journal.ts";
 import { LangsmithApi } from "../../src/sources/langsmith/api.ts";
 import { manifestOf } from "../../src/sources/langsmith/manifest.ts";
 import { LangsmithSource } from "../../src/sources/langsmith/source.ts";
-import { keepsNothing } from "./journal.ts";
+
 import { type StandIn, startStandIn } from "./stand-in.ts";
 
 /** LangSmith's own package and promptd's source, on the same workspace. */
@@ -24,7 +25,7 @@ beforeEach(() => {
   const apiKey = standIn.newWorkspace();
   client = new Client({ apiUrl: standIn.url, apiKey, disablePromptCache: true });
   const api = new LangsmithApi({ endpoint: standIn.url, apiKey });
-  source = new LangsmithSource(api, keepsNothing);
+  source = new LangsmithSource(api, NO_JOURNAL);
 });
 
 const text = (template: string): PromptBody => ({
@@ -88,6 +89,15 @@ describe("LangSmith's own package", () => {
     expect(first.body).toEqual(text("1"));
     const { items } = await source.listVersions(caller, "p-1", {}, { size: 2 });
     expect(items.map(({ version }) => version)).toEqual([101, 100]);
+    // One that is made between two pages shifts those that follow.
+    standIn.before = async ({ path }) => {
+      if (!path.includes("offset=100")) return;
+      standIn.before = () => {};
+      await client.createCommit("p-1", manifestOf(text("102")));
+    };
+    expect((await source.load(caller, "p-1", { version: 1 })).body).toEqual(text("1"));
+    expect((await source.load(caller, "p-1", { version: 101 })).body).toEqual(text("101"));
+    expect((await source.load(caller, "p-1", { version: 102 })).body).toEqual(text("102"));
   });
 
   it("is told of a parent that is not the newest", async () => {

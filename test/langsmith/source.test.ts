@@ -2,6 +2,8 @@ import { Code } from "@connectrpc/connect";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Change_Kind } from "../../gen/promptd/v1/change_service_pb.ts";
 import { TemplateFormat } from "../../gen/promptd/v1/prompt_pb.ts";
+import { LangsmithApi } from "../../src/sources/langsmith/api.ts";
+import { promptd } from "../cli/promptd.ts";
 import { changesOf } from "../langfuse/behind.ts";
 import { type Behind, startBehind } from "./behind.ts";
 import { reply } from "./stand-in.ts";
@@ -119,6 +121,23 @@ describe("prompts in a LangSmith", () => {
     expect(labelled.versions.map(({ version }) => version)).toEqual([2]);
   });
 
+  it("are told with their commits to people", async () => {
+    const { service, push } = behind;
+    const hash = await push("p", "x", ["production"]);
+    const { versions } = await service.prompts.listVersions({ name: "p" });
+    expect(versions).toMatchObject([{ sourceVersion: hash }]);
+    const env = { PROMPTD_ADDRESS: service.runtime.grpcAddress };
+    const start = hash.slice(0, 12);
+    const { out } = await promptd(["versions", "p"], { env });
+    expect(out.split("\n").map((line) => line.split(/ +/).slice(0, 2))).toEqual([
+      ["VERSION", "SOURCE"],
+      ["1", start],
+      [""],
+    ]);
+    const { err } = await promptd(["get", "p"], { env, watched: true });
+    expect(err).toContain(`p version 1 (source ${start}) (latest, production)`);
+  });
+
   it("ask nobody but LangSmith's API for prompts, traces or no traces", async () => {
     process.env.LANGSMITH_TRACING = "true";
     try {
@@ -216,6 +235,29 @@ describe("a race", () => {
     raced("p");
     expect(await create("p", "again", { labels: ["qa"] })).toMatchObject({ version: 5 });
     expect((await get("p", "qa")).prompt?.template.value).toBe("again");
+  });
+
+  it.each<[what: string, from: number, meanwhile: number, to: number]>([
+    ["put where there was none", 0, 2, 1],
+    ["taken away", 2, 0, 1],
+    ["moved elsewhere", 3, 2, 1],
+    ["taken away that was to be", 2, 0, 0],
+  ])("for a label that is %s meanwhile ends as the later one said", async (_, from, then, to) => {
+    for (const template of ["1", "2", "3"]) await behind.push("p", template);
+    if (from !== 0) await move("p", "qa", from);
+    let raced = false;
+    behind.standIn.before = async ({ method, path }) => {
+      if (method === "GET" || raced || !path.includes("/tags")) return;
+      raced = true;
+      const theirs = new LangsmithApi({ endpoint: behind.standIn.url, apiKey: behind.apiKey });
+      const commit = (await theirs.history("p"))?.commits[then - 1];
+      if (commit === undefined) await theirs.removeTag("p", "qa");
+      else await theirs.putTag("p", "qa", commit.id, from !== 0);
+    };
+    await move("p", "qa", to);
+    expect(raced).toBe(true);
+    const { versions } = await behind.service.prompts.listVersions({ name: "p", label: "qa" });
+    expect(versions.map(({ version }) => version)).toEqual(to === 0 ? [] : [to]);
   });
 
   it("for a prompt that is new loses nothing either", async () => {

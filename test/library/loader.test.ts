@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { rootCertificates } from "node:tls";
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { loadPrompt, PromptLoader } from "../../src/library/index.ts";
 import { against } from "../cli/promptd.ts";
@@ -39,6 +40,17 @@ async function synced(): Promise<void> {
 }
 
 describe("a loader", () => {
+  it("tries again where its files for TLS were not there yet", async () => {
+    await synced();
+    const caCert = join(data, "ca.crt");
+    const loader = new PromptLoader({ address, folder, timeoutMs: 10_000, tls: { caCert } });
+    onTestFinished(() => loader.close());
+    await expect(loader.load("p")).rejects.toMatchObject({ code: "invalid" });
+    await writeFile(caCert, rootCertificates[0] ?? "");
+    // This service has no TLS.
+    await expect(loader.load("p")).rejects.toMatchObject({ code: "unavailable" });
+  });
+
   it("goes on from the folder when the service is killed, with the same answer", async () => {
     await create("parts/tone", "Be kind.");
     await create("triage-bot", "@@@langfusePrompt:name=parts/tone|label=production@@@ Sort it.");

@@ -18,9 +18,7 @@ import type { RunReport } from "../../src/sync/report.ts";
 import type { RunOptions, Sync } from "../../src/sync/sync.ts";
 import { SyncBench } from "./bench.ts";
 import { Crash, Fate } from "./crashing.ts";
-import { REMOTES_OF_ANYTHING, type TestRemote } from "./remotes.ts";
-
-const NAMES = ["a", "b", "folder/c"];
+import { REMOTES, type TestRemote } from "./remotes.ts";
 
 /** Of each prompt, what both sides may have held last, as far as anybody can know after a crash. */
 type Model = Map<string, Set<string | undefined>>;
@@ -30,6 +28,8 @@ interface Real {
   /** The same folder and remote, for people who never crash. */
   others: SyncBench;
   fate: Fate;
+  names: readonly string[];
+  isPicky: boolean;
   /** For contents of which no two are alike. */
   count: number;
 }
@@ -50,14 +50,14 @@ async function sidesOf({ others }: Real, name: string): Promise<Sides> {
 
 async function allSides(real: Real): Promise<Map<string, Sides>> {
   const sides = new Map<string, Sides>();
-  for (const name of NAMES) sides.set(name, await sidesOf(real, name));
+  for (const name of real.names) sides.set(name, await sidesOf(real, name));
   return sides;
 }
 
 /** Status says of each prompt what its contents say. */
 async function expectTruth(model: Model, real: Real): Promise<void> {
   const status = await real.bench.sync.status();
-  for (const name of NAMES) {
+  for (const name of real.names) {
     const { local, remote } = await sidesOf(real, name);
     const bases = [...(model.get(name) ?? [undefined])];
     const states = bases.map((base) => stateOf({ base, local, remote: remote[0] }));
@@ -100,8 +100,9 @@ class Edit implements Command {
       }
     }
     if (this.side !== "local") {
-      if (this.what !== "delete" && content !== undefined) await bench.create(this.name, content);
-      else if (this.what === "delete" && remote.length > 0) await bench.withdraw(this.name);
+      if (this.what !== "delete" && content !== undefined) {
+        if (!real.isPicky || content !== remote[0]) await bench.create(this.name, content);
+      } else if (this.what === "delete" && remote.length > 0) await bench.withdraw(this.name);
     }
   }
 
@@ -171,10 +172,13 @@ class SyncCommand implements Command {
 
     const after = await allSides(real);
     if (race !== undefined && raced && race.made !== undefined && race.side !== "local") {
-      expect(after.get(race.name)?.remote[0], "a race is a conflict").toBe(race.made);
+      const [newest] = after.get(race.name)?.remote ?? [];
+      // LangSmith deletes what there is when it is asked, whatever was seen before.
+      const isGone = real.isPicky && newest === undefined;
+      if (!isGone) expect(newest, "a race is a conflict").toBe(race.made);
     }
     await this.expectNothingLost(real, before, after, backups, raced);
-    for (const name of NAMES) {
+    for (const name of real.names) {
       const sides = before.get(name) ?? { local: undefined, remote: [] };
       const bases = model.get(name) ?? new Set([undefined]);
       if (report === "crashed" || raced) {
@@ -241,79 +245,87 @@ const orNothing = async <Answer>(asked: Promise<Answer>): Promise<Answer | undef
     throw thrown;
   });
 
-const name = constantFrom(...NAMES);
-
-const edit = record({
-  name,
-  side: constantFrom("local", "remote", "both"),
-  what: constantFrom("new", "new", "new", "older", "delete"),
-}).map(({ name, side, what }) => new Edit(name, side as never, what as never));
-
 /** Once in so many times. */
 const sometimes = <Value>(arbitrary: Arbitrary<Value>, times: number) =>
   oneof({ weight: 1, arbitrary }, { weight: times - 1, arbitrary: constant(undefined) });
 
-const options = record({
-  force: sometimes(constant(true), 2),
-  delete: sometimes(constant(true), 2),
-  autoResolve: sometimes(constantFrom("local", "remote", "newest"), 4),
-  authority: sometimes(constantFrom("local", "remote"), 4),
-  autoPush: sometimes(constant(true), 4),
-  names: sometimes(
-    name.map((each) => [each]),
-    4,
-  ),
-}).map((all) => Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)));
+/** What people and programs do to prompts of these names. */
+function commandsOn(names: readonly string[]): Arbitrary<Command> {
+  const name = constantFrom(...names);
 
-const run = oneof(
-  record({ direction: constantFrom("pull", "push"), options }).map(({ direction, options }) => ({
-    how: `${direction} ${JSON.stringify(options)}`,
-    act: (sync: Sync, dryRun: boolean) =>
-      orNothing(sync[direction as "pull"]({ ...(options as RunOptions), dryRun })),
-  })),
-  record({ name, strategy: constantFrom("local", "remote", "merge") }).map(
-    ({ name, strategy }) => ({
-      how: `resolve ${name} ${strategy}`,
+  const edit = record({
+    name,
+    side: constantFrom("local", "remote", "both"),
+    what: constantFrom("new", "new", "new", "older", "delete"),
+  }).map(({ name, side, what }) => new Edit(name, side as never, what as never));
+
+  const options = record({
+    force: sometimes(constant(true), 2),
+    delete: sometimes(constant(true), 2),
+    autoResolve: sometimes(constantFrom("local", "remote", "newest"), 4),
+    authority: sometimes(constantFrom("local", "remote"), 4),
+    autoPush: sometimes(constant(true), 4),
+    names: sometimes(
+      name.map((each) => [each]),
+      4,
+    ),
+  }).map((all) =>
+    Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)),
+  );
+
+  const run = oneof(
+    record({ direction: constantFrom("pull", "push"), options }).map(({ direction, options }) => ({
+      how: `${direction} ${JSON.stringify(options)}`,
       act: (sync: Sync, dryRun: boolean) =>
-        orNothing(sync.resolve(name, strategy as never, { dryRun })),
+        orNothing(sync[direction as "pull"]({ ...(options as RunOptions), dryRun })),
+    })),
+    record({ name, strategy: constantFrom("local", "remote", "merge") }).map(
+      ({ name, strategy }) => ({
+        how: `resolve ${name} ${strategy}`,
+        act: (sync: Sync, dryRun: boolean) =>
+          orNothing(sync.resolve(name, strategy as never, { dryRun })),
+      }),
+    ),
+  );
+
+  /** Those that tell no outcome of prompts. */
+  const other = oneof(
+    constant({
+      how: "init",
+      act: (sync: Sync) => sync.init({ force: true }).then(() => undefined),
     }),
-  ),
-);
+    name.map((name) => ({
+      how: `mark ${name}`,
+      act: (sync: Sync) => orNothing(sync.markEdited(name)).then(() => undefined),
+    })),
+    name.map((name) => ({
+      how: `rollback ${name}`,
+      act: async (sync: Sync) => {
+        const oldest = (await orNothing(sync.log(name)))?.versions.at(-1)?.version;
+        await orNothing(sync.rollback(name, oldest ?? 1));
+        return undefined;
+      },
+    })),
+    name.map((name) => ({
+      how: `restore ${name}`,
+      act: (sync: Sync) => orNothing(sync.restore({ name })).then(() => undefined),
+    })),
+  ).map(({ how, act }) => ({
+    how,
+    act: (sync: Sync, dryRun: boolean) => (dryRun ? Promise.resolve(undefined) : act(sync)),
+  }));
 
-/** Those that tell no outcome of prompts. */
-const other = oneof(
-  constant({
-    how: "init",
-    act: (sync: Sync) => sync.init({ force: true }).then(() => undefined),
-  }),
-  name.map((name) => ({
-    how: `mark ${name}`,
-    act: (sync: Sync) => orNothing(sync.markEdited(name)).then(() => undefined),
-  })),
-  name.map((name) => ({
-    how: `rollback ${name}`,
-    act: async (sync: Sync) => {
-      const oldest = (await orNothing(sync.log(name)))?.versions.at(-1)?.version;
-      await orNothing(sync.rollback(name, oldest ?? 1));
-      return undefined;
-    },
-  })),
-  name.map((name) => ({
-    how: `restore ${name}`,
-    act: (sync: Sync) => orNothing(sync.restore({ name })).then(() => undefined),
-  })),
-).map(({ how, act }) => ({
-  how,
-  act: (sync: Sync, dryRun: boolean) => (dryRun ? Promise.resolve(undefined) : act(sync)),
-}));
+  const syncing = record({
+    what: oneof({ weight: 4, arbitrary: run }, { weight: 1, arbitrary: other }),
+    crashAfter: sometimes(nat(20), 3),
+    race: sometimes(edit, 5),
+  }).map(({ what, crashAfter, race }) => new SyncCommand(what.how, what.act, crashAfter, race));
 
-const syncing = record({
-  what: oneof({ weight: 4, arbitrary: run }, { weight: 1, arbitrary: other }),
-  crashAfter: sometimes(nat(20), 3),
-  race: sometimes(edit, 5),
-}).map(({ what, crashAfter, race }) => new SyncCommand(what.how, what.act, crashAfter, race));
+  return oneof({ weight: 3, arbitrary: edit }, { weight: 2, arbitrary: syncing });
+}
 
-describe.each(REMOTES_OF_ANYTHING)("a folder and $name", ({ name: kind, start }) => {
+describe.each(REMOTES)("a folder and $name", ({ name: kind, isPicky = false, start }) => {
+  const names = ["a", "b", isPicky ? "c" : "folder/c"];
   let remote: TestRemote;
 
   beforeAll(async () => {
@@ -322,11 +334,12 @@ describe.each(REMOTES_OF_ANYTHING)("a folder and $name", ({ name: kind, start })
 
   afterAll(() => remote.close());
 
-  const numRuns = Number(process.env.PROMPTD_SYNC_RUNS ?? (kind === "a registry" ? 80 : 15));
+  const usually = isPicky ? 10 : kind === "a registry" ? 80 : 15;
+  const numRuns = Number(process.env.PROMPTD_SYNC_RUNS ?? usually);
 
   it("know how they stand and lose nothing, whatever happens", { timeout: 600_000 }, async () => {
     const property = asyncProperty(
-      array(oneof({ weight: 3, arbitrary: edit }, { weight: 2, arbitrary: syncing }), {
+      array(commandsOn(names), {
         minLength: 10,
         maxLength: 40,
         size: "max",
@@ -337,11 +350,11 @@ describe.each(REMOTES_OF_ANYTHING)("a folder and $name", ({ name: kind, start })
         const others = await SyncBench.open(remote);
         const bench = others.with({ remote: { ...remote, source }, onWrite: fate.onWrite });
         try {
-          for (const each of NAMES) await others.create(each, `${each} at first\n`);
+          for (const each of names) await others.create(each, `${each} at first\n`);
           await bench.sync.init();
           await bench.sync.pull();
-          const bases = NAMES.map((each) => [each, new Set([`${each} at first\n`])] as const);
-          const real: Real = { bench, others, fate, count: 0 };
+          const bases = names.map((each) => [each, new Set([`${each} at first\n`])] as const);
+          const real: Real = { bench, others, fate, names, isPicky, count: 0 };
           await asyncModelRun(() => ({ model: new Map(bases), real }), all);
           // Whatever it has come to, both sides can be brought together.
           await bench.sync.push({ force: true, delete: true });

@@ -26,10 +26,11 @@ export interface TestRemote extends Remote {
 
 export interface TestRemoteKind {
   name: string;
+  /** Takes names without folders alone, and no version like the one before. */
+  isPicky?: true;
   start(): Promise<TestRemote>;
 }
 
-/** All take the same, but for LangSmith: no folders in names, and no version like the one before. */
 export const REMOTES: TestRemoteKind[] = [
   {
     name: "a registry",
@@ -92,6 +93,7 @@ export const REMOTES: TestRemoteKind[] = [
   },
   {
     name: "a LangSmith",
+    isPicky: true,
     async start() {
       const standIn = await startStandIn();
       const apiKey = standIn.newWorkspace();
@@ -107,5 +109,3 @@ export const REMOTES: TestRemoteKind[] = [
     },
   },
 ];
-
-export const REMOTES_OF_ANYTHING = REMOTES.filter(({ name }) => name !== "a LangSmith");

@@ -1,5 +1,6 @@
 import { rename, symlink } from "node:fs/promises";
 import { join } from "node:path";
+import { applyPatch } from "diff";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { PromptdError } from "../../src/core/errors.ts";
 import { Naming } from "../../src/files/naming.ts";
@@ -319,6 +320,20 @@ it("shows what each side has changed", async () => {
     { from: "base", to: "local", lines: ["--- p (base)", "+++ p (local)", "-a", "+A"] },
     { from: "base", to: "remote", lines: ["--- p (base)", "+++ p (remote)", "-c", "+C"] },
   ]);
+});
+
+it("shows texts that share nothing one after the other, however long they are", async () => {
+  // Of comparing them line by line the time and memory would grow with the square of this.
+  const lines = (of: string) => Array.from({ length: 30_000 }, (_, at) => `${of}${at}`);
+  await synced("p", lines("b").join("\n"));
+  await bench.write("p.md", lines("l").join("\n"));
+  const [diff] = await bench.sync.diff();
+  const text = diff?.patches[0]?.text ?? "";
+  const { base, local } = diff ?? {};
+  expect(applyPatch(base?.text ?? "", text)).toBe(local?.text);
+  const [head, , ...rest] = text.split("\n");
+  expect(head).toBe("--- p (base)");
+  expect(rest.filter((line) => line.startsWith("-b"))).toHaveLength(30_000);
 });
 
 it("does what was named, and refuses a name that is on neither side", async () => {

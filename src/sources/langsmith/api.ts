@@ -109,16 +109,21 @@ export class LangsmithApi implements Place {
   /** What there is of a prompt; undefined where there is none. @throws too_large, unavailable */
   async history(name: string): Promise<History | undefined> {
     if (!isHandle(name)) return undefined;
-    const [repo, commits, tags] = await Promise.all([
-      this.#repo(name),
-      this.#commits(name),
-      this.#tags(name),
-    ]);
-    if (repo === undefined) return undefined;
+    const [repo, beside] = await Promise.all([this.#repo(name), this.#beside(name)]);
+    return repo && { repo, ...beside };
+  }
+
+  /** Of a prompt that was there; without commits where it is gone. @throws too_large, unavailable */
+  async historyOf(repo: Repo): Promise<History> {
+    return { repo, ...(await this.#beside(repo.repo_handle)) };
+  }
+
+  async #beside(name: string): Promise<Pick<History, "commits" | "tags">> {
+    const [commits, tags] = await Promise.all([this.#commits(name), this.#tags(name)]);
     const known = new Set(commits.map(({ id }) => id));
     // Made and labelled between the two answers: it must not look as if the label were gone.
     const late = tags.some(({ commit_id }) => !known.has(commit_id));
-    return { repo, tags, commits: late ? await this.#commits(name) : commits };
+    return { tags, commits: late ? await this.#commits(name) : commits };
   }
 
   /** @throws not_found, unavailable */
@@ -155,22 +160,32 @@ export class LangsmithApi implements Place {
     return commit;
   }
 
-  /** Points a label at a commit. @param there whether it points at another one now */
+  /** Points a label at a commit. @param there whether it pointed at another one when it was looked at */
   async putTag(name: string, label: string, commit_id: string, there: boolean): Promise<void> {
-    await this.#requests.send(({ signal }) =>
-      there
-        ? fetched(this.#tagUrl(name, label), this.#request("PATCH", signal, { commit_id }))
-        : fetched(
-            this.#tagUrl(name),
-            this.#request("POST", signal, { tag_name: label, commit_id }),
-          ),
-    );
+    const put = (method: "PATCH" | "POST") =>
+      this.#requests.send(({ signal }) =>
+        method === "PATCH"
+          ? fetched(this.#tagUrl(name, label), this.#request(method, signal, { commit_id }))
+          : fetched(
+              this.#tagUrl(name),
+              this.#request(method, signal, { tag_name: label, commit_id }),
+            ),
+      );
+    const [likely, other] = there ? (["PATCH", "POST"] as const) : (["POST", "PATCH"] as const);
+    // Somebody else may have put it there or taken it away since.
+    const overtaken = there ? "not_found" : "conflict";
+    await put(likely).catch((thrown: unknown) => {
+      if (PromptdError.from(thrown).code !== overtaken) throw thrown;
+      return put(other);
+    });
   }
 
+  /** @throws refused, unavailable */
   async removeTag(name: string, label: string): Promise<void> {
-    await this.#requests.send(({ signal }) =>
+    const sent = this.#requests.send(({ signal }) =>
       fetched(this.#tagUrl(name, label), this.#request("DELETE", signal)),
     );
+    await orMissing(sent, undefined);
   }
 
   /** Replaces the tags of a prompt that is there. */

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import type { PromptdError } from "../../core/errors.ts";
 import type { ChatItem, JsonValue, PromptBody } from "../../core/prompt.ts";
 import { bodyOf, manifestOf } from "./manifest.ts";
 
@@ -121,6 +122,19 @@ describe("a manifest", () => {
       }),
       "tools",
     ],
+    [
+      "an output schema of the model",
+      made("RunnableSequence", {
+        first: leaf("x"),
+        last: made("RunnableBinding", { bound: {}, kwargs: { response_format: { type: "json" } } }),
+      }),
+      "response_format",
+    ],
+    [
+      "an output parser behind it",
+      made("RunnableSequence", { first: leaf("x"), last: made("JsonOutputParser", {}) }),
+      "output parser",
+    ],
     ["more steps", made("RunnableSequence", { first: leaf("x"), middle: [{}] }), "sequence"],
   ])("with %s is refused", (_, manifest, why) => {
     expect(() => bodyOf(manifest)).toThrow(expect.objectContaining({ code: "refused" }));
@@ -167,23 +181,47 @@ describe("a body", () => {
     expect(() => manifestOf(body)).toThrow(why);
   });
 
-  it("comes back as it was", () => {
-    const role = fc.constantFrom("system", "user", "assistant", "human", "ai", "critic", "Human");
-    const content = fc.array(fc.constantFrom("{{a}}", "{{#b}}", "{{ c d }}", "x", "\n", '"', "🙂"));
-    const item = fc
-      .tuple(role, content)
-      .map(([each, pieces]) => says(each, pieces.join("")) as ChatItem);
-    const placeholder = fc.constant<ChatItem>({ type: "placeholder", name: "history" });
-    const template = fc.tuple(item, fc.array(fc.oneof(item, placeholder), { maxLength: 4 }));
-    const format = fc.constantFrom("mustache" as const, "fstring" as const);
-    fc.assert(
-      fc.property(template, format, ([first, others], each) => {
-        const whole = chatBody([first, ...others], each);
-        const part = text(first.type === "chatmessage" ? first.content : "", each);
-        for (const body of [whole, part]) {
-          expect(bodyOf(JSON.parse(JSON.stringify(manifestOf(body))) as JsonValue)).toEqual(body);
-        }
-      }),
+  it("names the variables that LangChain has to be given", () => {
+    const { kwargs } = manifestOf(text("{{.}} {{#.}} {{ #list}} {{{a.b}}} {{&c}}", "mustache")) as {
+      kwargs: object;
+    };
+    expect(kwargs).toMatchObject({ input_variables: ["a", "c", "list"] });
+  });
+
+  it("comes back as it was, or is refused", () => {
+    const names = ["__proto__", "constructor", "größe", "human", "Human", "assistant", "user", ""];
+    const tags = [
+      ...["{", "}", "{{", "}}", "{x}", "{{x}}", "{x!r}", "{x:>3}", "{a.b}", "{0}", "{größe}"],
+      ...["{{{x}}}", "{{&x}}", "{{a.b}}", "{{.}}", "{{#s}}", "{{^s}}", "{{/s}}", "{{> p}}"],
+      ...["{{! c}}", "{{=<% %>=}}", "{{ c d }}", "{__proto__}", "\r\n", "\u0000", '"', "🙂"],
+    ];
+    const random = fc.string({ unit: "binary", maxLength: 5 });
+    const pieces = fc.array(fc.oneof(fc.constantFrom(...tags), random), { maxLength: 8 });
+    const content = pieces.map((all) => all.join(""));
+    const word = fc.oneof(fc.constantFrom(...names), random);
+    const item = fc.oneof<fc.Arbitrary<ChatItem>[]>(
+      fc.tuple(word, content).map(([role, each]) => says(role, each)),
+      word.map((name) => ({ type: "placeholder", name })),
     );
+    const format = fc.constantFrom("mustache" as const, "fstring" as const);
+    const body = fc
+      .tuple(fc.oneof(content, fc.array(item, { maxLength: 5 })), format)
+      .map(([template, each]) =>
+        typeof template === "string" ? text(template, each) : chatBody(template, each),
+      );
+    let kept = 0;
+    const property = fc.property(body, (each) => {
+      let manifest: JsonValue;
+      try {
+        manifest = manifestOf(each);
+      } catch (thrown) {
+        expect(["refused", "invalid"]).toContain((thrown as PromptdError).code);
+        return;
+      }
+      kept += 1;
+      expect(bodyOf(JSON.parse(JSON.stringify(manifest)))).toEqual(each);
+    });
+    fc.assert(property, { numRuns: 2000 });
+    expect(kept).toBeGreaterThan(200);
   });
 });

@@ -25,6 +25,9 @@ const ROLES = new Map([...CLASSES].map(([role, name]) => [name, role]));
 /** What a prompt is wrapped in together with the model that it is sent to. */
 const WRAPPERS = new Set(["PromptPlayground", "RunnableSequence"]);
 
+/** What a model may be given beside its settings that makes it answer otherwise than in text. */
+const BOUND = ["tools", "functions", "response_format"];
+
 /** More wrappers than anybody puts around a prompt. */
 const MAX_WRAPPERS = 4;
 
@@ -109,10 +112,11 @@ function made(module: string, name: string, kwargs: { [key: string]: JsonValue }
   return { lc: 1, type: "constructor", id: ["langchain", "prompts", module, name], kwargs };
 }
 
-/** As LangChain has them: of `a.b` the first part, of a section its name. */
+/** As LangChain has them: of `a.b` the first part, of a section its name, of `.` nothing. */
 function variablesOf({ variables, sections }: ParsedBody): string[] {
-  const names = [...sections].flatMap((tag) => /^\{\{[#^]\s*([^\s{}]+)/.exec(tag)?.[1] ?? []);
-  return [...new Set([...variables, ...names].map((name) => name.split(".")[0] ?? name))];
+  const names = [...sections].flatMap((tag) => /^\{\{\s*[#^]\s*([^\s{}]+)/.exec(tag)?.[1] ?? []);
+  const firsts = [...variables, ...names].map((name) => name.split(".")[0] ?? name);
+  return [...new Set(firsts)].filter((name) => name !== "");
 }
 
 /** The prompt within what it was wrapped in. */
@@ -122,8 +126,11 @@ function unwrapped(manifest: unknown): Made {
     const { first, middle, last } = found.kwargs;
     if (depth === MAX_WRAPPERS) throw refused("it is wrapped too often");
     if (!isNothing(middle)) throw refused("it is a sequence of more than a prompt and a model");
-    const bound = serialized.safeParse(last).data?.kwargs.kwargs;
-    requireNone(Object(bound), ["tools", "functions"], "the model");
+    const { data: model } = serialized.safeParse(last);
+    if (/OutputParser$/.test(model?.id.at(-1) ?? "")) {
+      throw refused("it has an output parser, which promptd's prompts have not");
+    }
+    requireNone(Object(model?.kwargs.kwargs), BOUND, "the model");
     found = read(first, "the manifest");
   }
   return found;

@@ -235,10 +235,8 @@ export class LangsmithSource implements PromptSource {
 
   /** Of prompts that are still there. */
   async #histories(repos: readonly Repo[]): Promise<History[]> {
-    const found = await pLimit(CONCURRENT).map(repos, ({ repo_handle }) =>
-      this.#api.history(repo_handle),
-    );
-    return found.filter((history) => history !== undefined && newestOf(history) > 0) as History[];
+    const found = await pLimit(CONCURRENT).map(repos, (repo) => this.#api.historyOf(repo));
+    return found.filter((history) => newestOf(history) > 0);
   }
 
   /** Of the newest version; of one that promptd cannot read `chat`, which most are. */
@@ -258,10 +256,12 @@ export class LangsmithSource implements PromptSource {
     const manifest = await this.#manifest(history.repo.repo_handle, commit.commit_hash);
     try {
       const found = toVersion(history, number, manifest, 0);
-      const { version, labels, commitMessage, author, createdAt, contentHash, body } = found;
+      const { version, commitMessage, author, createdAt, contentHash, body } = found;
+      const labels = found.labels.toSorted();
       const { format } = body;
-      const sorted = labels.toSorted();
-      return [{ version, labels: sorted, commitMessage, author, createdAt, contentHash, format }];
+      const sourceVersion = commit.commit_hash;
+      const about = { commitMessage, author, createdAt, contentHash, format, sourceVersion };
+      return [{ version, labels, ...about }];
     } catch {
       return [];
     }
