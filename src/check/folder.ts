@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { extname } from "node:path/posix";
 import { PromptdError } from "../core/errors.ts";
+import { endOfJson } from "../files/json-lines.ts";
 import type { Naming } from "../files/naming.ts";
 import { placeFinder, placesOf } from "../files/places.ts";
 import { ENDINGS, readPromptFile } from "../files/prompt-file.ts";
@@ -105,17 +106,18 @@ async function readOne(
   } catch (thrown) {
     const why =
       thrown instanceof PromptdError ? thrown.message : `cannot be read: ${reasonOf(thrown)}`;
-    return { found: [...found, unreadable(text, why)] };
+    return { found: [...found, unreadable(path, text, why)] };
   }
 }
 
-/** Errors of files begin with the line; those of JSON tell how many characters stand before. */
-function unreadable(text: string, why: string): Found {
+/** Errors of files begin with the line, save those of JSON. */
+function unreadable(path: string, text: string, why: string): Found {
+  const rule = "unreadable-file";
   const [beginning = "", line] = /^line (\d+): /.exec(why) ?? [];
-  const [, position] = /at position (\d+)/.exec(why) ?? [];
-  const place =
-    position === undefined ? { line: Number(line ?? 1) } : placeFinder(text)(Number(position));
-  return { rule: "unreadable-file", ...place, message: why.slice(beginning.length) };
+  if (extname(path) === ".json" && why.startsWith("not JSON")) {
+    return { rule, ...placeFinder(text)(endOfJson(text)), message: why };
+  }
+  return { rule, line: Number(line ?? 1), message: why.slice(beginning.length) };
 }
 
 function checkTokens({ content, places }: CheckedPrompt, most: number | undefined): Found[] {

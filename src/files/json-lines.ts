@@ -59,3 +59,31 @@ function endOfString(text: string, from: number): number {
   while (at < text.length && text[at] !== '"') at += text[at] === "\\" ? 2 : 1;
   return at;
 }
+
+/**
+ * Where a text stops being the beginning of any JSON: the parser tells of some faults only
+ * that they are there. A few parses find it, for what is sound up to there ends too early.
+ *
+ * @param text is no JSON
+ * @returns the offset of the first character that cannot stand there
+ */
+export function endOfJson(text: string): number {
+  let sound = 0;
+  for (let broken = text.length + 1; broken - sound > 1; ) {
+    const middle = (sound + broken) >> 1;
+    if (isBeginning(text.slice(0, middle))) sound = middle;
+    else broken = middle;
+  }
+  return Math.min(sound, Math.max(0, text.length - 1));
+}
+
+function isBeginning(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch (thrown) {
+    const { message } = thrown as Error;
+    const [, position] = /at position (\d+)/.exec(message) ?? [];
+    return /end of JSON input/.test(message) || Number(position) >= text.length;
+  }
+}
