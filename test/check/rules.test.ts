@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -301,6 +301,16 @@ describe("a check", () => {
     expect(new Set([...CASES.map(([rule]) => rule), ...others])).toEqual(
       new Set(Object.keys(RULES)),
     );
+  });
+
+  it("is documented, rule by rule", async () => {
+    const page = await readFile("docs/validate.md", "utf8");
+    const rows = [...page.matchAll(/^\| `([\w-]+)` +\| (error|warning) +\| (.*?) +\|$/gm)];
+    const documented = rows.map(([, rule, severity, asks]) => [
+      rule,
+      [severity, asks?.replaceAll("`", "")],
+    ]);
+    expect(Object.fromEntries(documented)).toEqual(RULES);
   });
 
   it("finds nothing wrong with what is right", async () => {
