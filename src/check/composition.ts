@@ -31,9 +31,11 @@ const OPENING = "@@@langfusePrompt:";
 export function placedTags({ content: { body }, places }: CheckedPrompt): PlacedTag[] {
   const tags = new Map<string, PlacedTag>();
   for (const { index, text } of textsOf(body)) {
+    let end = 0;
     for (const tag of tagsOfText(text)) {
-      if (tags.has(tag.raw)) continue;
-      tags.set(tag.raw, { ...tag, place: places.inItem(index, text.indexOf(tag.raw)) });
+      const start = text.indexOf(tag.raw, end);
+      end = start + tag.raw.length;
+      if (!tags.has(tag.raw)) tags.set(tag.raw, { ...tag, place: places.inItem(index, start) });
     }
   }
   return [...tags.values()];

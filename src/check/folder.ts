@@ -10,6 +10,7 @@ import { placeFinder, placesOf } from "../files/places.ts";
 import { ENDINGS, readPromptFile } from "../files/prompt-file.ts";
 import { collisions } from "../files/read-folder.ts";
 import { findFiles, reasonOf } from "../files/scan.ts";
+import { withoutByteOrderMark } from "../files/text.ts";
 import { checkComposition } from "./composition.ts";
 import type { ConfigCheck } from "./config-schema.ts";
 import { type Fault, type Found, RULES } from "./fault.ts";
@@ -114,8 +115,9 @@ async function readOne(
 function unreadable(path: string, text: string, why: string): Found {
   const rule = "unreadable-file";
   const [beginning = "", line] = /^line (\d+): /.exec(why) ?? [];
+  const json = withoutByteOrderMark(text);
   if (extname(path) === ".json" && why.startsWith("not JSON")) {
-    return { rule, ...placeFinder(text)(endOfJson(text)), message: why };
+    return { rule, ...placeFinder(json)(endOfJson(json)), message: why };
   }
   return { rule, line: Number(line ?? 1), message: why.slice(beginning.length) };
 }

@@ -87,7 +87,7 @@ function* faultsOf(
       const message = `${shown(raw.trimEnd())}: expected }} behind the name; this stays as text`;
       yield { rule: "syntax", at: index, message };
     } else if (raw.endsWith("}}") || NAMED.test(raw)) {
-      const message = `${shown(raw)}: expected a variable such as {{name}}; this stays as text`;
+      const message = `${shown(raw.trimEnd())}: expected a variable such as {{name}}; this stays as text`;
       yield { rule: "unknown-tag", at: index, message };
     }
   }

@@ -1,11 +1,16 @@
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { readConfigSchema } from "../../src/check/config-schema.ts";
-import { type Fault, RULES } from "../../src/check/fault.ts";
+import { type Fault, RULES, type Rule } from "../../src/check/fault.ts";
 import { type CheckOptions, checkFolder } from "../../src/check/folder.ts";
+import { PromptdError } from "../../src/core/errors.ts";
+import { requireValidVersion } from "../../src/core/new-version.ts";
 import { Naming } from "../../src/files/naming.ts";
+import { newPromptFile } from "../../src/files/rewrite.ts";
+import { body } from "../support/prompt-texts.ts";
 
 let dir: string;
 
@@ -59,6 +64,12 @@ const CASES: [rule: string, what: string, files: Files, expected: string[]][] = 
       "c.json": '["Hi\n"]',
     },
     ["a.json:3:3 unreadable-file", "b.json:3:1 unreadable-file", "c.json:1:5 unreadable-file"],
+  ],
+  [
+    "unreadable-file",
+    "a fault behind a byte order mark",
+    { "a.json": "\ufeff[1,\n,]" },
+    ["a.json:2:1 unreadable-file"],
   ],
   ["unreadable-file", "bytes", { "a.md": Buffer.from([0x48, 0xff]) }, ["a.md:1 unreadable-file"]],
   ["unreadable-file", "jinja", { "a.j2": "Hi" }, ["a.j2:1 unreadable-file"]],
@@ -326,6 +337,28 @@ describe("a check", () => {
     const faults = await check({ "a.md": `${"{{#a}}\n".repeat(200)}{{b}` });
     expect(faults).toHaveLength(100);
     expect(faults.at(-1)?.rule).toBe("syntax");
+  });
+});
+
+describe("a check of any prompt", () => {
+  it("finds an error where the registry would refuse it, and nowhere else", async () => {
+    /** What the registry takes, and no author means. */
+    const beyond: Rule[] = ["secret", "composition", "cycle"];
+    await fc.assert(
+      fc.asyncProperty(body, async (body) => {
+        const { path, bytes } = newPromptFile("prompt", { body, tags: [] });
+        const faults = await check({ [path]: bytes });
+        await rm(join(dir, path));
+        const errors = faults.filter(({ severity, rule }) => {
+          const isOurs = rule === "syntax" && body.format === "mustache";
+          return severity === "error" && !isOurs && !beyond.includes(rule);
+        });
+        const version = { name: "prompt", body, labels: [], commitMessage: "" };
+        if (errors.length === 0) requireValidVersion(version);
+        else expect(() => requireValidVersion(version)).toThrow(PromptdError);
+      }),
+      { numRuns: 300 },
+    );
   });
 });
 
