@@ -74,17 +74,16 @@ export async function checkFolder(dir: string, options: CheckOptions): Promise<C
     has: (name: string) => names.has(name),
   };
   for (const [path, prompt] of prompts) {
-    byFile
-      .get(path)
-      ?.push(
-        ...(templates.get(prompt)?.found ?? []),
-        ...checkLimits(prompt),
-        ...checkPlaceholders(prompt, variablesOf(prompt)),
-        ...checkVariables(prompt, children, variablesOf),
-        ...(options.checkConfig?.(prompt) ?? []),
-        ...checkTokens(prompt, options.maxTokens),
-        ...(await checkComposition(prompt, children)),
-      );
+    byFile.set(path, [
+      ...(byFile.get(path) ?? []),
+      ...(templates.get(prompt)?.found ?? []),
+      ...checkLimits(prompt),
+      ...checkPlaceholders(prompt, variablesOf(prompt)),
+      ...checkVariables(prompt, children, variablesOf),
+      ...(options.checkConfig?.(prompt) ?? []),
+      ...checkTokens(prompt, options.maxTokens),
+      ...(await checkComposition(prompt, children)),
+    ]);
   }
   const faults = [...byFile].sort(([a], [b]) => (a < b ? -1 : 1));
   return { files: byFile.size, faults: faults.flatMap(([file, found]) => faultsOf(file, found)) };

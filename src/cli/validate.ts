@@ -74,7 +74,7 @@ function throwIfWrong(report: CheckReport, strict: boolean): void {
 function tell(terminal: Terminal, report: CheckReport, pathOf: (fault: Fault) => string): void {
   const { faults } = report;
   const widest = (cell: (fault: Fault) => string) =>
-    Math.max(0, ...faults.map((fault) => cell(fault).length));
+    faults.reduce((width, fault) => Math.max(width, cell(fault).length), 0);
   const [placeWidth, ruleWidth] = [widest(placeText), widest(({ rule }) => rule)];
   let file: string | undefined;
   for (const fault of faults) {
