@@ -67,8 +67,6 @@ export async function checkFolder(dir: string, options: CheckOptions): Promise<C
     if (why) byFile.get(path)?.push({ rule: "same-prompt", line: 1, message: why });
   }
 
-  const templates = new Map([...prompts.values()].map((each) => [each, checkTemplate(each)]));
-  const variablesOf = (prompt: CheckedPrompt) => templates.get(prompt)?.variables ?? new Map();
   const children = {
     get: (name: string) => byName.get(name),
     has: (name: string) => names.has(name),
@@ -76,10 +74,9 @@ export async function checkFolder(dir: string, options: CheckOptions): Promise<C
   for (const [path, prompt] of prompts) {
     byFile.set(path, [
       ...(byFile.get(path) ?? []),
-      ...(templates.get(prompt)?.found ?? []),
       ...checkLimits(prompt),
-      ...checkPlaceholders(prompt, variablesOf(prompt)),
-      ...checkVariables(prompt, children, variablesOf),
+      ...checkPlaceholders(prompt),
+      ...checkVariables(prompt, children),
       ...(options.checkConfig?.(prompt) ?? []),
       ...checkTokens(prompt, options.maxTokens),
       ...(await checkComposition(prompt, children)),
@@ -102,7 +99,10 @@ async function readOne(
     text = bytes.toString("utf8");
     found = secretsIn(text);
     const { name: _, ...content } = readPromptFile(path, bytes);
-    return { prompt: { name, content, places: placesOf(path, text, content.body) }, found };
+    const places = placesOf(path, text, content.body);
+    const template = checkTemplate(content.body, places);
+    const { variables } = template;
+    return { prompt: { name, content, places, variables }, found: [...found, ...template.found] };
   } catch (thrown) {
     const why =
       thrown instanceof PromptdError ? thrown.message : `cannot be read: ${reasonOf(thrown)}`;

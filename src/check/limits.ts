@@ -25,11 +25,8 @@ export function checkLimits({ name, content, places }: CheckedPrompt): Found[] {
   }));
 }
 
-/** @param variables of the template */
-export function checkPlaceholders(
-  { content: { body }, places }: CheckedPrompt,
-  variables: { has(name: string): boolean },
-): Found[] {
+export function checkPlaceholders({ content, places, variables }: CheckedPrompt): Found[] {
+  const { body } = content;
   if (body.type === "text") return [];
   return body.template.flatMap((item, index): Found[] => {
     if (item.type !== "placeholder") return [];

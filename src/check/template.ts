@@ -1,24 +1,20 @@
 /** Whether templates parse, and hold nothing that promptd would leave as text. */
 
 import { PromptdError } from "../core/errors.ts";
-import type { TemplateFormat } from "../core/prompt.ts";
+import type { PromptBody, TemplateFormat } from "../core/prompt.ts";
 import { parseFstring } from "../core/template/fstring.ts";
 import { parseMustache } from "../core/template/mustache.ts";
 import type { Segment } from "../core/template/segment.ts";
-import type { Place } from "../files/places.ts";
+import type { Place, Places } from "../files/places.ts";
 import type { Found } from "./fault.ts";
 import { type CheckedPrompt, textsOf } from "./prompt.ts";
 import { shown } from "./secrets.ts";
 
-/** Each variable of a prompt, and where it stands first. */
-type Variables = ReadonlyMap<string, Place>;
-
 /** @returns the faults, and the variables of what parses */
-export function checkTemplate({ content, places }: CheckedPrompt): {
-  found: Found[];
-  variables: Variables;
-} {
-  const { body } = content;
+export function checkTemplate(
+  body: PromptBody,
+  places: Places,
+): { found: Found[]; variables: CheckedPrompt["variables"] } {
   const found: Found[] = [];
   const variables = new Map<string, Place>();
   for (const { index, text } of textsOf(body)) {

@@ -6,20 +6,13 @@ import type { Found } from "./fault.ts";
 import type { CheckedPrompt } from "./prompt.ts";
 import { shown } from "./secrets.ts";
 
-/** The variables of each prompt's own template. */
-export type VariablesOf = (prompt: CheckedPrompt) => ReadonlyMap<string, Place>;
-
 /** What a prompt includes takes part: whoever compiles it gives values to that too. */
-export function checkVariables(
-  prompt: CheckedPrompt,
-  children: Children,
-  variablesOf: VariablesOf,
-): Found[] {
+export function checkVariables(prompt: CheckedPrompt, children: Children): Found[] {
   const { content, places } = prompt;
   const { variables: declared } = content;
   if (declared === undefined) return [];
   const found: Found[] = [];
-  const { used, isWhole } = variablesUsed(prompt, children, variablesOf);
+  const { used, isWhole } = variablesUsed(prompt, children);
   for (const [name, { place, from }] of used) {
     if (declared.some((each) => covers(each, name))) continue;
     const by = from === prompt.name ? "" : ` (used by ${shown(from)}, which is included)`;
@@ -51,7 +44,6 @@ interface Used {
 function variablesUsed(
   prompt: CheckedPrompt,
   children: Children,
-  variablesOf: VariablesOf,
 ): { used: Map<string, Used>; isWhole: boolean } {
   const used = new Map<string, Used>();
   const seen = new Set<CheckedPrompt>();
@@ -59,7 +51,7 @@ function variablesUsed(
   const visit = (current: CheckedPrompt, tag?: Place) => {
     if (seen.has(current)) return;
     seen.add(current);
-    for (const [name, place] of variablesOf(current)) {
+    for (const [name, place] of current.variables) {
       if (!used.has(name)) used.set(name, { place: tag ?? place, from: current.name });
     }
     for (const { name, selector, place } of placedTags(current)) {
