@@ -62,6 +62,11 @@ const FORBIDDEN: [place: string, imported: string][] = [
   ["src/library", "../store/registry.ts"],
   ["src/library", "../settings.ts"],
   ["src/files", "../client/service.ts"],
+  ["src/check", "../sync/sync.ts"],
+  ["src/check", "../client/service.ts"],
+  ["src/check", "../cli/output.ts"],
+  ["src/files", "../check/folder.ts"],
+  ["src/core", "../check/folder.ts"],
 ];
 
 const ALLOWED: [place: string, imported: string][] = [
@@ -72,6 +77,8 @@ const ALLOWED: [place: string, imported: string][] = [
   ["src/store", "../core/ports.ts"],
   ["src/sync", "../core/sync/plan.ts"],
   ["src/sync", "../files/naming.ts"],
+  ["src/check", "../files/naming.ts"],
+  ["src/check", "../core/composition.ts"],
   ["src/sources/langfuse", "../../core/ports.ts"],
   ["src/sources/langfuse", "langfuse"],
   ["src/trace", "../core/ports.ts"],

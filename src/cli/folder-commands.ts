@@ -1,8 +1,8 @@
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import type { Lazily } from "./action.ts";
 import { repeatable, withServiceOptions } from "./options.ts";
 
-/** The commands between a registry and a folder of prompt files. */
+/** The commands about a folder of prompt files. */
 export function addFolderCommands(program: Command, lazily: Lazily): void {
   const importing = program
     .command("import")
@@ -34,4 +34,23 @@ export function addFolderCommands(program: Command, lazily: Lazily): void {
   withServiceOptions(exporting).action(
     lazily(async () => (await import("./export.ts")).exportFolder),
   );
+
+  program
+    .command("validate")
+    .summary("check a folder of prompt files")
+    .description(
+      "Checks the files of a folder without a service: templates, variables, configs, names, secrets, composition. Exits with 1 where there is an error.",
+    )
+    .argument("[dir]", "the folder, or that of promptd.yaml (default: what promptd.yaml names)")
+    .option(
+      "--config-schema <file>",
+      "a JSON Schema that each config keeps (default: validate.config_schema in promptd.yaml)",
+    )
+    .option("--strict", "fail at warnings too")
+    .option("--json", "print one JSON document, for programs")
+    .addOption(new Option("--sarif", "print SARIF 2.1.0, for code hosts").conflicts("json"))
+    .addOption(
+      new Option("--github", "print annotations, for GitHub Actions").conflicts(["json", "sarif"]),
+    )
+    .action(lazily(async () => (await import("./validate.ts")).validate));
 }

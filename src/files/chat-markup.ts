@@ -29,6 +29,8 @@ interface PlacedItem {
   item: ChatItem;
   /** Of its marker. */
   lineBreak: string;
+  /** Of its marker; what it holds begins below. */
+  line: number;
   start: number;
   end: number;
 }
@@ -40,6 +42,11 @@ interface PlacedItem {
  */
 export function readChat(body: string, firstLine: number): ChatItem[] {
   return placedItems(body, firstLine).map(({ item }) => item);
+}
+
+/** The lines of the markers, in the order of the items. @throws as `readChat` does */
+export function chatLines(body: string, firstLine: number): number[] {
+  return placedItems(body, firstLine).map(({ line }) => line);
 }
 
 function placedItems(body: string, firstLine: number): PlacedItem[] {
@@ -54,7 +61,7 @@ function placedItems(body: string, firstLine: number): PlacedItem[] {
       kind === "placeholder"
         ? { type: "placeholder", name }
         : { type: "chatmessage", role: name, content: trimmed };
-    items.push({ item, lineBreak, start: marker.start, end });
+    items.push({ item, lineBreak, line: marker.number, start: marker.start, end });
   };
   for (const line of linesOf(body, firstLine)) {
     const [, kind, name = "", carriageReturn = ""] = MARKER.exec(line.text) ?? [];

@@ -18,6 +18,7 @@ export interface Header {
   type?: PromptType;
   format: TemplateFormat;
   config: JsonValue;
+  variables?: string[];
   labels?: string[];
   tags?: string[];
   commitMessage?: string;
@@ -27,6 +28,8 @@ export interface Header {
 /** What a prompt file holds. */
 export interface FileContent {
   body: PromptBody;
+  /** Those that the template is meant to use; absent where the file declares none. No version holds them. */
+  variables?: string[];
   /** Labels to put on the version; absent where the file names none, empty where it wants none. */
   labels?: string[];
   tags?: string[];
@@ -47,6 +50,7 @@ const HEADER = strictKeys(
     type: z.enum(["text", "chat"], { error: "expected text or chat" }).optional(),
     format: z.enum(["mustache", "fstring"], { error: "expected mustache or fstring" }).optional(),
     config: z.unknown().optional(),
+    variables: z.array(unicodeText(), { error: "expected a list of variables" }).optional(),
     labels: z.array(unicodeText(), { error: "expected a list of labels" }).optional(),
     tags: z.array(unicodeText(), { error: "expected a list of tags" }).optional(),
     commit_message: unicodeText().optional(),
@@ -65,6 +69,7 @@ export function readHeader(fields: Record<string, unknown>, where: Where): Heade
     config = {},
     format = "mustache",
     type,
+    variables,
     labels,
     tags,
     commit_message,
@@ -74,6 +79,7 @@ export function readHeader(fields: Record<string, unknown>, where: Where): Heade
     format,
     config: jsonValue(config, `${where("config")}config`),
     ...(type && { type }),
+    ...(variables && { variables }),
     ...(labels && { labels }),
     ...(tags && { tags }),
     ...(commit_message !== undefined && { commitMessage: commit_message }),
@@ -93,11 +99,12 @@ export function fileContent(header: Header, template: string | ChatItem[]): File
 
 /** What a file says beside the template, in the order in which people read it; defaults are left out. */
 export function headerKeys(content: FileContent): Record<string, JsonValue> {
-  const { body, labels, tags, commitMessage, tests } = content;
+  const { body, variables, labels, tags, commitMessage, tests } = content;
   return {
     type: body.type,
     ...(body.format !== "mustache" && { format: body.format }),
     ...(!isEmptyObject(body.config) && { config: body.config }),
+    ...(variables && { variables }),
     ...(labels && { labels }),
     ...(tags && { tags }),
     ...(commitMessage !== undefined && { commit_message: commitMessage }),

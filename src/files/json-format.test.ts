@@ -16,6 +16,7 @@ describe("readJson", () => {
       template: "Hi",
       format: "fstring",
       config: null,
+      variables: ["name"],
       labels: [],
       tags: ["a"],
       commit_message: "",
@@ -23,6 +24,7 @@ describe("readJson", () => {
     };
     expect(readJson(JSON.stringify(file))).toEqual({
       body: { type: "text", format: "fstring", template: "Hi", config: null },
+      variables: ["name"],
       labels: [],
       tags: ["a"],
       commitMessage: "",

@@ -39,6 +39,7 @@ sync:
       labels: ["staging"],
       authority: "local",
       autoResolve: "newest",
+      validate: {},
     });
     expect(naming.nameOf("team/Old_Name.prompt")).toBe("oldest");
     expect(naming.nameOf("a_b.md")).toBe("a_b");
@@ -48,7 +49,7 @@ sync:
     await write(yaml);
     const { naming, ...project } = await loadProject(undefined, dir);
     const folder = join(dir, "prompts");
-    expect(project).toEqual({ folder, remote: "promptd", labels: [] });
+    expect(project).toEqual({ folder, remote: "promptd", labels: [], validate: {} });
     expect(naming.nameOf("a_b.md")).toBe("a-b");
   });
 

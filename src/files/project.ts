@@ -32,6 +32,13 @@ export interface Project {
   /** Absent: a conflict waits for somebody to resolve it. */
   autoResolve?: Preference;
   naming: Naming;
+  /** What `promptd validate` asks for beside its own rules. */
+  validate: {
+    /** The file of a JSON Schema that each config keeps. */
+    configSchema?: string;
+    /** A template estimated above it is warned of. */
+    maxTokens?: number;
+  };
 }
 
 /** Where a folder of prompts is, if neither a person nor the project file says so. */
@@ -58,7 +65,14 @@ const SYNC = strictKeys({
   files: z.record(z.string(), text, { error: "expected paths, and the name of each" }).default({}),
 });
 
-const PROJECT = strictKeys({ sync: SYNC.prefault({}) });
+const VALIDATE = strictKeys({
+  config_schema: text
+    .refine(leadsInside, "expected a file beside or below this one, such as config.schema.json")
+    .optional(),
+  max_tokens: z.int({ error: "expected a whole number" }).min(1, "expected 1 or more").optional(),
+});
+
+const PROJECT = strictKeys({ sync: SYNC.prefault({}), validate: VALIDATE.prefault({}) });
 
 /**
  * Reads the project file of a folder, or else that of the working directory. Without
@@ -69,7 +83,7 @@ const PROJECT = strictKeys({ sync: SYNC.prefault({}) });
  */
 export async function loadProject(dir?: string, workingDir = "."): Promise<Project> {
   const ofDir = dir === undefined ? undefined : await readProject(dir);
-  const { folder, ...project } = ofDir ?? (await readProject(workingDir)) ?? parseProject("");
+  const { folder, ...project } = ofDir ?? (await readProject(workingDir)) ?? parseProject("", ".");
   if (dir === undefined) return { ...project, folder: join(workingDir, folder ?? DEFAULT_FOLDER) };
   return { ...project, folder: ofDir === undefined ? dir : join(dir, folder ?? ".") };
 }
@@ -85,7 +99,7 @@ async function readProject(dir: string): Promise<FileProject | undefined> {
       const why = `has ${bytes.length} bytes, expected at most ${MAX_BYTES}`;
       throw new PromptdError("invalid", why);
     }
-    return parseProject(withoutByteOrderMark(decodeUtf8(bytes)));
+    return parseProject(withoutByteOrderMark(decodeUtf8(bytes)), dir);
   } catch (thrown) {
     if (thrown instanceof PromptdError) {
       throw new PromptdError("invalid", `${path}: ${thrown.message}`, { cause: thrown });
@@ -98,10 +112,14 @@ async function readProject(dir: string): Promise<FileProject | undefined> {
   }
 }
 
-/** @throws invalid with the line */
-function parseProject(yaml: string): FileProject {
+/**
+ * @param dir where the file stands
+ * @throws invalid with the line
+ */
+function parseProject(yaml: string, dir: string): FileProject {
   const { fields, where } = readYamlKeys(yaml, 1);
-  const { sync } = readKeys(PROJECT, fields, where);
+  const { sync, validate } = readKeys(PROJECT, fields, where);
+  const { config_schema, max_tokens } = validate;
   const { remote, label, labels, folder, authority, auto_resolve, naming, files } = sync;
   const listed = Object.entries(files);
   requireSound(sync, where);
@@ -114,6 +132,10 @@ function parseProject(yaml: string): FileProject {
     ...(folder !== undefined && { folder }),
     ...(authority && { authority }),
     ...(auto_resolve && { autoResolve: auto_resolve }),
+    validate: {
+      ...(config_schema !== undefined && { configSchema: join(dir, config_schema) }),
+      ...(max_tokens !== undefined && { maxTokens: max_tokens }),
+    },
   };
 }
 

@@ -20,6 +20,7 @@ describe("readPrompt", () => {
       "labels: [production, staging]",
       "tags: []",
       "commit_message: Be kinder",
+      "variables: [name]",
       "tests: [{variables: {name: Ada}}]",
       "---",
       "Hi {name}",
@@ -36,6 +37,7 @@ describe("readPrompt", () => {
       labels: ["production", "staging"],
       tags: [],
       commitMessage: "Be kinder",
+      variables: ["name"],
       tests: [{ variables: { name: "Ada" } }],
     });
   });
@@ -73,11 +75,16 @@ describe("readPrompt", () => {
     [
       "an unknown key",
       "---\ntyp: text\n---\n",
-      'line 2: unknown key "typ": expected one of type, format, config, labels, tags, commit_message, tests',
+      'line 2: unknown key "typ": expected one of type, format, config, variables, labels, tags, commit_message, tests',
     ],
     ["a wrong type", "---\ntype: image\n---\n", "line 2: type: expected text or chat"],
     ["a wrong list", "---\ntags: a\n---\n", "line 2: tags: expected a list of tags"],
     ["a wrong item", "---\ntags:\n- a\n- 1\n---\n", "line 4: tags[1]:"],
+    [
+      "variables that are no list",
+      "---\nvariables: name\n---\n",
+      "line 2: variables: expected a list of variables",
+    ],
     ["tests that are no list", "---\ntests: {}\n---\n", "line 2: tests: expected a list of tests"],
     [
       "a test that JSON cannot hold",

@@ -66,7 +66,7 @@ export async function readFolder(dir: string, naming: Naming): Promise<Folder> {
 }
 
 /** Why a file cannot stand beside the others; undefined where it can. */
-function collisions(
+export function collisions(
   paths: readonly string[],
   naming: Naming,
 ): (path: string) => string | undefined {

@@ -36,6 +36,7 @@ config:
 tags:
 - support # the team
 labels: [production,  staging]   # both
+variables: [company,  question] # and no others
 # What it must say.
 tests:
     - {name:  'Ada'}

@@ -22,6 +22,8 @@ export type Where = (...path: PropertyKey[]) => string;
 export interface YamlKeys {
   fields: Record<string, unknown>;
   where: Where;
+  /** The line of what `where` tells; undefined where nothing stands there. */
+  lineOf: (...path: PropertyKey[]) => number | undefined;
   /** For edits that leave the rest as it is written. */
   document: Document.Parsed;
 }
@@ -58,11 +60,15 @@ export function readYamlKeys(yaml: string, firstLine: number): YamlKeys {
   if (typeof fields !== "object" || Array.isArray(fields)) {
     throw invalidLine(firstLine, "expected keys and values, such as `key: value`");
   }
-  const where: Where = (...path) => {
+  const lineOf = (...path: PropertyKey[]) => {
     const offset = offsetOf(document.contents, path);
-    return offset === undefined ? "" : `line ${lineAt(offset)}: `;
+    return offset === undefined ? undefined : lineAt(offset);
   };
-  return { fields: fields as Record<string, unknown>, where, document };
+  const where: Where = (...path) => {
+    const line = lineOf(...path);
+    return line === undefined ? "" : `line ${line}: `;
+  };
+  return { fields: fields as Record<string, unknown>, where, lineOf, document };
 }
 
 export function writeYaml(fields: Record<string, unknown>): string {
