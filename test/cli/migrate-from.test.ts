@@ -278,12 +278,9 @@ describe("migrate-from langsmith", () => {
   it("stops where nothing can be reached any more, and is done when it is run again", async () => {
     const names = Array.from({ length: 9 }, (_, at) => `p${at}`);
     for (const name of names) await push(name, manifestOf(text("1")));
-    // The list asks for each prompt once.
-    standIn.before = ({ method, path }, response) => {
-      const again = standIn.seen.filter((asked) => asked === `${method} ${path}`).length > 1;
-      if (again && /^\/repos\/-\/p[1-9]$/.test(path)) reply(response, 503, {});
+    standIn.before = ({ path }, response) => {
+      if (/^\/repos\/-\/p[1-9]$/.test(path)) reply(response, 503, {});
     };
-    standIn.seen.length = 0;
     const ended = await migrateFrom("langsmith", { env });
     expect(ended).toMatchObject({ code: 5 });
     expect(ended.err).toMatch(/; the rest was not tried: run it again, what was done stays\n$/);
