@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { Breaker } from "./circuit.ts";
 import { PromptdError } from "./core/errors.ts";
@@ -81,5 +82,17 @@ describe("Breaker", () => {
     };
     await failing(busy);
     expect(called).toBe(3);
+  });
+
+  it("lets many calls run at a time without a warning of Node's", async () => {
+    const warnings: Error[] = [];
+    const listen = (warning: Error) => warnings.push(warning);
+    process.on("warning", listen);
+    vi.useRealTimers();
+    const calls = Array.from({ length: 50 }, () => circuit.run(() => setImmediate("answer")));
+    await Promise.all(calls);
+    await setImmediate();
+    process.off("warning", listen);
+    expect(warnings).toEqual([]);
   });
 });

@@ -77,7 +77,8 @@ export class Breaker implements Circuit {
     // While one call tries, the others would wait for what comes of it.
     if (this.#breaker.state === CircuitState.HalfOpen) throw this.#unavailable();
     try {
-      return await this.#policy.execute(work);
+      // Without one, all calls at a time would listen to the same signal, of which Node warns.
+      return await this.#policy.execute(work, new AbortController().signal);
     } catch (thrown) {
       if (thrown instanceof BrokenCircuitError) throw this.#unavailable();
       if (thrown instanceof TaskCancelledError) {
