@@ -68,9 +68,9 @@ export function promptService({
   const pace = new AnswerPace();
   /** @returns the resolution's id */
   function tell(answered: Omit<Answered, "id">): string {
-    const id = newId();
-    for (const listener of listeners) listener.answered({ ...answered, id });
-    return id;
+    const told = { ...answered, id: newId() };
+    for (const listener of listeners) listener.answered(told);
+    return told.id;
   }
   return {
     async getPrompt(request, caller) {

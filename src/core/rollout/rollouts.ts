@@ -3,6 +3,7 @@
 import { PromptdError, type Violation } from "../errors.ts";
 import type { Caller, PromptSource } from "../ports.ts";
 import type { LabelMove, Selector } from "../prompt.ts";
+import { selectorText } from "../prompt-key.ts";
 import { intended, type RolloutIntent, requireRolloutRevision, rolloutNotFound } from "./intent.ts";
 import type { RolloutKey, RolloutStore } from "./ports.ts";
 import {
@@ -76,7 +77,9 @@ export class Rollouts {
         if (present !== undefined && intent.state === "promoted") {
           return await this.#promote(caller, rollout, present.revision, reason);
         }
-        if (intent.definition !== undefined) await this.#requireTargets(caller, rollout);
+        if (intent.definition !== undefined) {
+          await requireTargets(rollout, this.#lookup(caller, rollout.name));
+        }
         const edit = { rollout, expectedRevision: present?.revision ?? 0, reason };
         return { rollout: await this.#store.putRollout(caller, edit), previous: [] };
       } catch (thrown) {
@@ -94,10 +97,11 @@ export class Rollouts {
   ): Promise<RolloutPreview> {
     const present = await this.#store.findRollout(caller, intent);
     const rollout = intended(intent, present);
-    if (intent.definition !== undefined) await this.#requireTargets(caller, rollout);
+    const versionAt = this.#lookup(caller, rollout.name);
+    if (intent.definition !== undefined) await requireTargets(rollout, versionAt);
     const ongoing = present === undefined || hasEnded(present) ? undefined : present;
-    const before = await this.#versions(caller, intent, ongoing);
-    const after = await this.#versions(caller, intent, rollout);
+    const before = await versionsOf(intent, ongoing, versionAt);
+    const after = await versionsOf(intent, rollout, versionAt);
     const { movedBuckets, moves, users } = preview(present, rollout, userIds);
     const bucketsBefore = weightsOf(tableOf(present));
     const bucketsAfter = weightsOf(tableOf(rollout));
@@ -131,42 +135,17 @@ export class Rollouts {
     return { rollout: await this.get(caller, rollout), previous };
   }
 
-  /** @throws invalid naming the arms that lead nowhere, and the label, which is control */
-  async #requireTargets(caller: Caller, { name, label, arms }: Rollout): Promise<void> {
-    const targets = [
-      { field: "label", selector: { label } },
-      ...arms.map(({ target }, index) => ({ field: fieldOf(target, index), selector: target })),
-    ];
-    const violations = await Promise.all(
-      targets.map(async ({ field, selector }): Promise<Violation[]> => {
-        const found = await this.#versionAt(caller, name, selector);
-        return found instanceof PromptdError ? [{ field, description: found.message }] : [];
-      }),
-    );
-    const all = violations.flat();
-    if (all.length > 0) throw PromptdError.invalid(...all);
+  /** Asks for each once. */
+  #lookup(caller: Caller, name: string): VersionAt {
+    const asked = new Map<string, Promise<number | PromptdError>>();
+    return (selector) => {
+      const text = selectorText({ selector });
+      const found = asked.get(text) ?? this.#versionAt(caller, name, selector);
+      asked.set(text, found);
+      return found;
+    };
   }
 
-  /** What control and each arm lead to; what is not there is left out. */
-  async #versions(
-    caller: Caller,
-    { name, label }: RolloutKey,
-    rollout: Rollout | undefined,
-  ): Promise<Map<string, number>> {
-    const { promotedArm = CONTROL, arms = [] } = rollout ?? {};
-    const control = rollout === undefined ? { label } : targetOf(rollout, promotedArm);
-    const splits = rollout !== undefined && !hasEnded(rollout);
-    const sides = [{ name: CONTROL, target: control }, ...(splits ? arms : [])];
-    const versions = await Promise.all(
-      sides.map(async (side): Promise<[string, number][]> => {
-        const found = await this.#versionAt(caller, name, side.target);
-        return found instanceof PromptdError ? [] : [[side.name, found]];
-      }),
-    );
-    return new Map(versions.flat());
-  }
-
-  /** That it is not there is a value. */
   async #versionAt(
     caller: Caller,
     name: string,
@@ -180,6 +159,44 @@ export class Rollouts {
       return error;
     }
   }
+}
+
+/** What a selector of the prompt leads to; that it is not there is a value. */
+type VersionAt = (selector: Selector) => Promise<number | PromptdError>;
+
+/** @throws invalid naming the arms that lead nowhere, and the label, which is control */
+async function requireTargets({ label, arms }: Rollout, versionAt: VersionAt): Promise<void> {
+  const targets = [
+    { field: "label", selector: { label } },
+    ...arms.map(({ target }, index) => ({ field: fieldOf(target, index), selector: target })),
+  ];
+  const violations = await Promise.all(
+    targets.map(async ({ field, selector }): Promise<Violation[]> => {
+      const found = await versionAt(selector);
+      return found instanceof PromptdError ? [{ field, description: found.message }] : [];
+    }),
+  );
+  const all = violations.flat();
+  if (all.length > 0) throw PromptdError.invalid(...all);
+}
+
+/** What control and each arm lead to; what is not there is left out. */
+async function versionsOf(
+  { label }: RolloutKey,
+  rollout: Rollout | undefined,
+  versionAt: VersionAt,
+): Promise<Map<string, number>> {
+  const { promotedArm = CONTROL, arms = [] } = rollout ?? {};
+  const control = rollout === undefined ? { label } : targetOf(rollout, promotedArm);
+  const splits = rollout !== undefined && !hasEnded(rollout);
+  const sides = [{ name: CONTROL, target: control }, ...(splits ? arms : [])];
+  const versions = await Promise.all(
+    sides.map(async (side): Promise<[string, number][]> => {
+      const found = await versionAt(side.target);
+      return found instanceof PromptdError ? [] : [[side.name, found]];
+    }),
+  );
+  return new Map(versions.flat());
 }
 
 function fieldOf(target: Selector, index: number): string {
