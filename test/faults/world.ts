@@ -4,11 +4,10 @@ import { spawnSync } from "node:child_process";
 import { chmodSync, chownSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Client, createClient } from "@connectrpc/connect";
-import { createGrpcTransport } from "@connectrpc/connect-node";
-import { KeyService, Scope } from "../../gen/promptd/v1/key_service_pb.ts";
+import type { Client } from "@connectrpc/connect";
 import type { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import { type FaultyProxy, type HttpFault, httpProxy } from "../support/faulty-proxy.ts";
+import { firstKey } from "../support/first-key.ts";
 import { Load, type Question } from "../support/load.ts";
 import { freePort } from "../support/ports.ts";
 import { type PostgresServer, startPostgres } from "../support/postgres-server.ts";
@@ -219,17 +218,6 @@ export class World {
     await this.postgres.remove();
     rmSync(this.#folder, { recursive: true, force: true });
   }
-}
-
-/** While a promptd has none, everyone may make one. */
-async function firstKey({ grpcAddress }: Started): Promise<{ id: string; secret: string }> {
-  const keys = createClient(KeyService, createGrpcTransport({ baseUrl: `http://${grpcAddress}` }));
-  const { READ, WRITE, RELEASE, ADMIN } = Scope;
-  const { key, secret } = await keys.createKey({
-    name: "first",
-    scopes: [READ, WRITE, RELEASE, ADMIN],
-  });
-  return { id: key?.id ?? "", secret };
 }
 
 function bearer(secret: string): Secret {

@@ -1,16 +1,14 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createClient } from "@connectrpc/connect";
-import { createGrpcTransport } from "@connectrpc/connect-node";
 import { expect, it, onTestFinished, vi } from "vitest";
-import { KeyService, Scope } from "../../gen/promptd/v1/key_service_pb.ts";
 import { Resolution_Reason, Resolution_Tier } from "../../gen/promptd/v1/prompt_pb.ts";
 import { Rollout_State } from "../../gen/promptd/v1/rollout_pb.ts";
 import { livesIn } from "../langfuse/behind.ts";
+import { firstKey } from "../support/first-key.ts";
 import { postgresUrl, SKIPPED_WITHOUT_POSTGRES } from "../support/postgres-databases.ts";
 import { startPostgres } from "../support/postgres-server.ts";
-import { type ServiceProcess, spawnService } from "../support/process.ts";
+import { spawnService } from "../support/process.ts";
 import { SKIPPED_WITHOUT_REDIS, startRedis, withoutRedis } from "../support/redis-server.ts";
 import { askAll, PROMPT } from "./story.ts";
 
@@ -70,7 +68,8 @@ async function begin() {
   const folder = await mkdtemp(join(tmpdir(), "promptd-outage-"));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   const langfuse = await spawnService({ PROMPTD_DATA_DIR: join(folder, "langfuse") });
-  const admin = await firstKey(langfuse);
+  const { id: publicKey, secret: secretKey } = await firstKey(langfuse);
+  const admin = { publicKey, secretKey };
   const redis = await startRedis();
   onTestFinished(() => redis.remove());
   const postgres = await startPostgres();
@@ -99,12 +98,4 @@ async function begin() {
     ...livesIn({ baseUrl: `http://${langfuse.httpAddress}`, admin }),
   };
   return { langfuse, redis, postgres, env };
-}
-
-async function firstKey({ grpcAddress }: ServiceProcess) {
-  const keys = createClient(KeyService, createGrpcTransport({ baseUrl: `http://${grpcAddress}` }));
-  const { READ, WRITE, RELEASE, ADMIN } = Scope;
-  const scopes = [READ, WRITE, RELEASE, ADMIN];
-  const { key, secret } = await keys.createKey({ name: "first", scopes });
-  return { publicKey: key?.id ?? "", secretKey: secret };
 }

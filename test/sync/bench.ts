@@ -7,6 +7,7 @@ import { PromptdError } from "../../src/core/errors.ts";
 import type { PromptBody } from "../../src/core/prompt.ts";
 import { Naming } from "../../src/files/naming.ts";
 import { METADATA_FILE, type MetadataContent } from "../../src/sync/metadata.ts";
+import type { RunReport } from "../../src/sync/report.ts";
 import { type Remote, Sync, type SyncParts } from "../../src/sync/sync.ts";
 
 export const text = (template: string): PromptBody => ({
@@ -82,6 +83,19 @@ export class SyncBench {
     );
   }
 
+  /** Makes a prompt that both sides hold. */
+  async hold(name = "p", template = "one\n"): Promise<void> {
+    await this.create(name, template);
+    await this.sync.init({ force: true });
+    await this.sync.pull();
+  }
+
+  /** By prompt. */
+  async states(): Promise<Record<string, string>> {
+    const { prompts } = await this.sync.status();
+    return Object.fromEntries(prompts.map(({ name, state }) => [name, state]));
+  }
+
   /** Somebody creates a version there. */
   async create(name: string, template: string): Promise<number> {
     const version = { name, body: text(template), labels: [], commitMessage: "", evenIfSame: true };
@@ -113,4 +127,9 @@ export class SyncBench {
     const { items } = await source.listPrompts(caller, {}, { size: 1000 });
     for (const { name } of items) await this.withdraw(name);
   }
+}
+
+/** What became of each prompt. */
+export function outcomes({ items }: RunReport): Record<string, string> {
+  return Object.fromEntries(items.map(({ name, outcome }) => [name, outcome]));
 }

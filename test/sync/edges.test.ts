@@ -1,8 +1,7 @@
 import { chmod, rename, stat, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { RunReport } from "../../src/sync/report.ts";
-import { SyncBench } from "./bench.ts";
+import { outcomes, SyncBench } from "./bench.ts";
 import { REMOTES, type TestRemote } from "./remotes.ts";
 
 const [registry] = REMOTES;
@@ -20,24 +19,9 @@ afterEach(async () => {
   await remote.close();
 });
 
-/** A prompt that both sides hold. */
-async function synced(name = "p", template = "one\n"): Promise<void> {
-  await bench.create(name, template);
-  await bench.sync.init({ force: true });
-  await bench.sync.pull();
-}
-
-const outcomes = ({ items }: RunReport) =>
-  Object.fromEntries(items.map(({ name, outcome }) => [name, outcome]));
-
-async function states(): Promise<Record<string, string>> {
-  const { prompts } = await bench.sync.status();
-  return Object.fromEntries(prompts.map(({ name, state }) => [name, state]));
-}
-
 describe("backups", () => {
   it("hold a file that is called as their own index", async () => {
-    await synced("index");
+    await bench.hold("index");
     await rename(join(bench.folder, "index.md"), join(bench.folder, "index.json"));
     await bench.write("index.json", '{"template": "edit"}');
     await bench.sync.pull({ force: true });
@@ -48,18 +32,18 @@ describe("backups", () => {
   });
 
   it("come back in the place of a file with another ending", async () => {
-    await synced();
+    await bench.hold();
     await bench.create("p", "two\n");
     await bench.sync.pull();
     await rename(join(bench.folder, "p.md"), join(bench.folder, "p.txt"));
     await bench.sync.restore({ name: "p" });
-    expect(await states()).toEqual({ p: "modified_locally" });
+    expect(await bench.states()).toEqual({ p: "modified_locally" });
     expect(await bench.read("p.md")).toBe("one\n");
     expect((await bench.backedUp())[0]).toEqual({ side: "local", content: "two\n" });
   });
 
   it("are kept out of commits whatever began the sync", async () => {
-    await synced();
+    await bench.hold();
     await bench.delete(".promptd/.gitignore");
     await bench.write("p.md", "edit\n");
     await bench.sync.pull({ force: true });
@@ -72,7 +56,7 @@ describe("what somebody else put there", () => {
     JSON.stringify({ name: "p", side: "local", file, why: "", when: "2926-01-01T00:00:00Z" });
 
   it("hides no backup and fails no pull", async () => {
-    await synced();
+    await bench.hold();
     await bench.write("p.md", "edit\n");
     await bench.sync.pull({ force: true });
     const stray = (id: string) => `.promptd/backups/2026010${id}T000000000Z-00000000`;
@@ -86,7 +70,7 @@ describe("what somebody else put there", () => {
   it.each([".promptd/sync.json", "../p.md", "notes.yaml"])(
     "is not restored to %s",
     async (file) => {
-      await synced();
+      await bench.hold();
       const before = await bench.files();
       const folder = ".promptd/backups/29260105T000000000Z-00000000";
       await bench.write(`${folder}/.index.json`, index(file));
@@ -99,7 +83,7 @@ describe("what somebody else put there", () => {
   it.each([".promptd/sync.json", "../../p.md", "notes.yaml"])(
     "is no metadata of %s",
     async (file) => {
-      await synced();
+      await bench.hold();
       const metadata = (await bench.read(".promptd/sync.json")) ?? "";
       await bench.write(".promptd/sync.json", metadata.replace('"p.md"', JSON.stringify(file)));
       await expect(bench.sync.status()).rejects.toThrow("prompts.p.file");
@@ -109,8 +93,8 @@ describe("what somebody else put there", () => {
 
 describe("two at once", () => {
   it("forget nothing of what the other has noted", async () => {
-    await synced("p");
-    await synced("q");
+    await bench.hold("p");
+    await bench.hold("q");
     await bench.create("p", "two\n");
     await bench.write("q.md", "edit\n");
     const pulling = bench.with({
@@ -128,7 +112,7 @@ describe("conflict markers", () => {
   const MARKED = "<<<<<<< local\nhere\n=======\nthere\n>>>>>>> remote\n";
 
   async function merged(): Promise<void> {
-    await synced();
+    await bench.hold();
     await bench.write("p.md", "here\n");
     await bench.create("p", "there\n");
     await bench.sync.resolve("p", "merge");
@@ -159,7 +143,7 @@ describe("conflict markers", () => {
 
 describe("a merge", () => {
   it("is finished once the file has no markers", async () => {
-    await synced();
+    await bench.hold();
     await bench.write("p.md", "here\n");
     await bench.create("p", "there\n");
     await bench.sync.resolve("p", "merge");
@@ -172,16 +156,16 @@ describe("a merge", () => {
 
 describe("rollback", () => {
   it("goes back to the base too, over what came after it", async () => {
-    await synced();
+    await bench.hold();
     await bench.create("p", "two\n");
     await bench.sync.rollback("p", 1);
-    expect(await states()).toEqual({ p: "modified_locally" });
+    expect(await bench.states()).toEqual({ p: "modified_locally" });
     expect(outcomes(await bench.sync.push())).toEqual({ p: "send" });
     expect(await bench.versions("p")).toEqual(["one\n", "two\n", "one\n"]);
   });
 
   it("writes no second file beside one that cannot be read", async () => {
-    await synced();
+    await bench.hold();
     await bench.delete("p.md");
     await bench.write("p.prompt", "---\ntype: [\n---\n");
     await expect(bench.sync.rollback("p", 1)).rejects.toThrow("p.prompt");
@@ -196,7 +180,7 @@ it("tells of files that it refuses for their ending", async () => {
 });
 
 it("keeps who may read a file", async () => {
-  await synced();
+  await bench.hold();
   await chmod(join(bench.folder, "p.md"), 0o600);
   await bench.create("p", "two\n");
   await bench.sync.pull();
@@ -207,7 +191,7 @@ it.each(["local", "merge"] as const)(
   "keeps what was decided by %s where the remote side is right",
   async (strategy) => {
     const { sync } = bench.with({ settings: { authority: "remote" } });
-    await synced("p", "a\nb\nc\n");
+    await bench.hold("p", "a\nb\nc\n");
     await bench.write("p.md", "A\nb\nc\n");
     await bench.create("p", "a\nb\nC\n");
     await sync.resolve("p", strategy);
@@ -219,7 +203,7 @@ it.each(["local", "merge"] as const)(
 );
 
 it("remembers a file under the ending that it has now", async () => {
-  await synced();
+  await bench.hold();
   await rename(join(bench.folder, "p.md"), join(bench.folder, "p.txt"));
   await bench.sync.pull();
   expect((await bench.metadata()).p).toMatchObject({ file: "p.txt" });

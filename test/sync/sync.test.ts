@@ -5,9 +5,9 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { PromptdError } from "../../src/core/errors.ts";
 import { Naming } from "../../src/files/naming.ts";
 import type { SyncSource } from "../../src/sync/remote-side.ts";
-import type { Progress, RunReport } from "../../src/sync/report.ts";
+import type { Progress } from "../../src/sync/report.ts";
 import type { Remote, SyncParts } from "../../src/sync/sync.ts";
-import { SyncBench, text } from "./bench.ts";
+import { outcomes, SyncBench, text } from "./bench.ts";
 import { REMOTES, type TestRemote } from "./remotes.ts";
 
 const [registry] = REMOTES;
@@ -25,27 +25,12 @@ afterEach(async () => {
   await remote.close();
 });
 
-/** A prompt that both sides hold. */
-async function synced(name = "p", template = "one\n"): Promise<void> {
-  await bench.create(name, template);
-  await bench.sync.init({ force: true });
-  await bench.sync.pull();
-}
-
 /** The remote with other answers to some questions. */
 function answering(answers: Partial<SyncSource>): Remote {
   const source = new Proxy(remote.source, {
     get: (target, method: keyof SyncSource) => answers[method] ?? target[method].bind(target),
   });
   return { ...remote, source };
-}
-
-const outcomes = ({ items }: RunReport) =>
-  Object.fromEntries(items.map(({ name, outcome }) => [name, outcome]));
-
-async function states(): Promise<Record<string, string>> {
-  const { prompts } = await bench.sync.status();
-  return Object.fromEntries(prompts.map(({ name, state }) => [name, state]));
 }
 
 describe("init", () => {
@@ -58,7 +43,7 @@ describe("init", () => {
     await bench.write("here.md", "c\n");
     const { synced, status } = await bench.sync.init();
     expect({ synced, clean: status.clean }).toEqual({ synced: 1, clean: false });
-    expect(await states()).toEqual({
+    expect(await bench.states()).toEqual({
       alike: "synced",
       differs: "conflict",
       here: "new_here",
@@ -73,9 +58,9 @@ describe("init", () => {
     await source.createVersion(caller, version);
     await bench.write("p.md", "a\n");
     await bench.sync.init();
-    expect(await states()).toEqual({ p: "modified_remotely" });
+    expect(await bench.states()).toEqual({ p: "modified_remotely" });
     await bench.sync.pull();
-    expect(await states()).toEqual({ p: "synced" });
+    expect(await bench.states()).toEqual({ p: "synced" });
     expect((await bench.files())["p.prompt"]).toContain("tags");
     expect(await bench.read("p.md")).toBeUndefined();
     expect(await bench.backedUp()).toEqual([{ side: "local", content: "a\n" }]);
@@ -102,13 +87,13 @@ describe("init", () => {
 
 describe("what cannot be read", () => {
   it("is told, and nothing is done about it", async () => {
-    await synced();
+    await bench.hold();
     await bench.create("q", "q\n");
     await bench.sync.pull();
     await bench.delete("p.md");
     await bench.write("p.prompt", "---\ntype: [\n---\n");
     await bench.create("p", "two\n");
-    expect(await states()).toEqual({ p: "unreadable", q: "synced" });
+    expect(await bench.states()).toEqual({ p: "unreadable", q: "synced" });
     for (const command of ["pull", "push"] as const) {
       const report = await bench.sync[command]({ force: true, delete: true });
       expect(outcomes(report)).toEqual({ p: "error", q: "keep" });
@@ -118,10 +103,10 @@ describe("what cannot be read", () => {
   });
 
   it("is not deleted for it, where its folder cannot be read", async () => {
-    await synced("folder/p");
+    await bench.hold("folder/p");
     await rename(join(bench.folder, "folder"), join(bench.folder, ".elsewhere"));
     await symlink(".elsewhere", join(bench.folder, "folder"));
-    expect(await states()).toEqual({ "folder/p": "unreadable" });
+    expect(await bench.states()).toEqual({ "folder/p": "unreadable" });
     expect(outcomes(await bench.sync.push({ delete: true }))).toEqual({ "folder/p": "error" });
   });
 
@@ -184,16 +169,16 @@ describe("a push", () => {
   });
 
   it("changes tags without a version where that can be done", async () => {
-    await synced();
+    await bench.hold();
     await bench.delete("p.md");
     await bench.write("p.prompt", "---\ntags: [x]\n---\none\n");
     await bench.sync.push();
     expect(await bench.versions("p")).toEqual(["one\n"]);
-    expect(await states()).toEqual({ p: "synced" });
+    expect(await bench.states()).toEqual({ p: "synced" });
   });
 
   it("keeps a tag that comes meanwhile", async () => {
-    await synced();
+    await bench.hold();
     await bench.write("p.md", "two\n");
     const createVersion: SyncSource["createVersion"] = async (caller, version) => {
       await remote.source.setTags(caller, { name: "p", tags: ["x"], reason: "" });
@@ -202,7 +187,7 @@ describe("a push", () => {
     await bench.with({ remote: answering({ createVersion }) }).sync.push();
     const { tags } = await remote.source.load(remote.caller, "p", { label: "latest" });
     expect(tags).toEqual(["x"]);
-    expect(await states()).toEqual({ p: "modified_remotely" });
+    expect(await bench.states()).toEqual({ p: "modified_remotely" });
   });
 
   it("does not move the label that is followed, unless it is told to", async () => {
@@ -223,7 +208,7 @@ describe("a push", () => {
   });
 
   it("refuses a merge that is not decided", async () => {
-    await synced();
+    await bench.hold();
     await bench.write("p.md", "here\n");
     await bench.create("p", "there\n");
     await bench.sync.resolve("p", "merge");
@@ -241,7 +226,7 @@ describe("where the remote side is right", () => {
   it("an edit is taken back unless it is marked, and sent where that is asked for", async () => {
     const settings = { authority: "remote", autoPush: true } as const;
     const { sync } = bench.with({ settings });
-    await synced();
+    await bench.hold();
     await bench.write("p.md", "edit\n");
     expect(outcomes(await sync.pull())).toEqual({ p: "write" });
     expect(await bench.backedUp()).toEqual([{ side: "local", content: "edit\n" }]);
@@ -258,12 +243,12 @@ describe("where the remote side is right", () => {
 
 describe("history", () => {
   it("tells of both sides, and goes back in it", async () => {
-    await synced();
+    await bench.hold();
     await bench.create("p", "two\n");
     await bench.sync.pull();
     expect(await bench.sync.rollback("p", 1)).toEqual({ file: "p.md" });
     expect(await bench.read("p.md")).toBe("one\n");
-    expect(await states()).toEqual({ p: "modified_locally" });
+    expect(await bench.states()).toEqual({ p: "modified_locally" });
     const log = await bench.sync.log("p");
     expect(log.versions.map(({ version }) => version)).toEqual([2, 1]);
     expect(log.backups.map(({ why }) => why)).toEqual([
@@ -275,12 +260,12 @@ describe("history", () => {
   });
 
   it("brings a backup back, and keeps what it replaces", async () => {
-    await synced();
+    await bench.hold();
     await bench.create("p", "two\n");
     await bench.sync.pull();
     await bench.sync.restore({ name: "p" });
     expect(await bench.read("p.md")).toBe("one\n");
-    expect(await states()).toEqual({ p: "modified_locally" });
+    expect(await bench.states()).toEqual({ p: "modified_locally" });
     const { id } = await bench.sync.restore({ name: "p" });
     expect(await bench.read("p.md")).toBe("two\n");
     await bench.delete("p.md");
@@ -291,7 +276,7 @@ describe("history", () => {
   });
 
   it("keeps the newest fifty of a prompt", async () => {
-    await synced();
+    await bench.hold();
     for (let round = 0; round < 52; round++) {
       await bench.write("p.md", `${round}\n`);
       await bench.sync.pull({ force: true });
@@ -302,7 +287,7 @@ describe("history", () => {
 });
 
 it("shows what each side has changed", async () => {
-  await synced("p", "a\nb\nc\n");
+  await bench.hold("p", "a\nb\nc\n");
   await bench.write("p.md", "A\nb\nc\n");
   await bench.create("p", "a\nb\nC\n");
   const [diff] = await bench.sync.diff();
@@ -325,7 +310,7 @@ it("shows what each side has changed", async () => {
 it("shows texts that share nothing one after the other, however long they are", async () => {
   // Of comparing them line by line the time and memory would grow with the square of this.
   const lines = (of: string) => Array.from({ length: 30_000 }, (_, at) => `${of}${at}`);
-  await synced("p", lines("b").join("\n"));
+  await bench.hold("p", lines("b").join("\n"));
   await bench.write("p.md", lines("l").join("\n"));
   const [diff] = await bench.sync.diff();
   const text = diff?.patches[0]?.text ?? "";
@@ -347,7 +332,7 @@ it("does what was named, and refuses a name that is on neither side", async () =
 });
 
 it("refuses to replace a file that was changed meanwhile", async () => {
-  await synced();
+  await bench.hold();
   await bench.create("p", "two\n");
   const racing = bench.with({
     onWrite: async (what) => {
