@@ -1,8 +1,10 @@
-import { defineConfig } from "vitest/config";
+import { configDefaults, defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
     include: ["src/**/*.test.ts", "test/**/*.test.ts"],
+    // They build programs in other languages: `npm run test:interop`.
+    exclude: [...configDefaults.exclude, "test/interop/**"],
     globalSetup: ["test/support/servers.ts"],
     testTimeout: 30_000,
     hookTimeout: 60_000,

@@ -44,7 +44,7 @@ watch() {
 
 # Prints a message of a stream: before it stand a byte of flags and four of its length.
 message() {
-  printf '\0%b%s' "$(printf '%08x' "${#1}" | sed 's/../\\x&/g')" "$1"
+  printf '\0%b%s' "$(printf '%08x' "$(printf %s "$1" | wc -c)" | sed 's/../\\x&/g')" "$1"
 }
 
 # Prints the next snapshot or update of what descriptor 3 brings. A heartbeat only says that it is alive.
@@ -57,6 +57,8 @@ next() {
       else empty end | .version |= .response.resolution.version' <<<"$message")
     if [ -n "$line" ]; then echo "$line" && return; fi
   done
+  echo 'the stream has ended' >&2
+  return 1
 }
 
 # Two versions; production points at the first.

@@ -154,6 +154,7 @@ def say_next(stream: Iterator[WatchPromptsResponse]) -> None:
                 item = response.update.items[0].item
                 say("watch", event="update", version=item.response.resolution.version)
                 return
+    raise EOFError("the stream has ended")
 
 
 def trace(prompts: PromptServiceStub) -> None:

@@ -197,6 +197,7 @@ public final class Main {
         return;
       }
     }
+    throw new IllegalStateException("the stream has ended");
   }
 
   private static Map<String, Object> event(String event, BatchItem item) {
