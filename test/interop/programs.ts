@@ -114,6 +114,9 @@ export async function linesOf(
     promisify(execFile)(program, args, {
       cwd,
       env: { ...process.env, ...env, PATH: path.join(":") },
+    }).catch((thrown) => {
+      // Maven tells on standard output what is wrong.
+      throw new Error(`${thrown.message}${thrown.stdout}`);
     });
   for (const command of build) await call(command);
   const { stdout } = await call(run);
