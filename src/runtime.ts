@@ -127,7 +127,7 @@ async function serveOn(
   const prompts = promptService({
     resolver,
     source,
-    counts: backing.countLookup,
+    counts: backing.countStore,
     replica,
     feed,
     tail,
