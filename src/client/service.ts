@@ -155,6 +155,11 @@ function fromWire(error: ConnectError, address: string): PromptdError {
   });
 }
 
+/** An error that stands in the place of one of several answers. */
+export function fromItemError(code: number | undefined, message = ""): PromptdError {
+  return new PromptdError(ERROR_CODES[code as Code] ?? "internal", message);
+}
+
 /** What the service's statuses mean, the inverse of what it makes of its errors. */
 const ERROR_CODES: Partial<Record<Code, ErrorCode>> = {
   [Code.Unauthenticated]: "unauthenticated",

@@ -145,7 +145,8 @@ export class Validator {
     if (label !== "") this.label(label, `${field}.label`);
     // Its name is like that of a label.
     if (arm !== "") this.label(arm, `${field}.arm`);
-    this.require(calls >= 1, `${field}.calls`, "expected 1 or more");
+    const holds = calls >= 1 && Number.isSafeInteger(calls);
+    this.require(holds, `${field}.calls`, "expected 1 or more, below 2^53");
   }
 
   userId(userId: string, field = "user_id"): void {

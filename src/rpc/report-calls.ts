@@ -33,7 +33,7 @@ export async function reportCalls(
   validator.count(reported.length, LIMITS.reportedCalls, "counts");
   validator.done();
   const counts = reported.map(({ name, version, label, arm, calls }): CallCount => {
-    return { project: caller.project, name, version, label, arm, calls };
+    return { project: caller.project, name, version, label, arm, calls: Number(calls) };
   });
   counts.forEach((count, index) => {
     validator.calls(count, `counts[${index}]`);

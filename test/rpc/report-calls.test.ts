@@ -59,17 +59,17 @@ describe.each(Object.keys(TRANSPORTS))("on %s", (transport) => {
       transport === "gRPC" ? "00000000000a" : "00000000000b",
     );
     const counts = [
-      { name, version: 1, label: "production", calls: 5 },
-      { name, version: 1, calls: 2 },
-      { name, version: 2, label: "production", arm: "canary", calls: 3 },
+      { name, version: 1, label: "production", calls: 5n },
+      { name, version: 1, calls: 2n },
+      { name, version: 2, label: "production", arm: "canary", calls: 3n },
       // That is not there.
-      { name, version: 9, calls: 7 },
-      { name: "none", version: 1, calls: 7 },
+      { name, version: 9, calls: 7n },
+      { name: "none", version: 1, calls: 7n },
     ];
     for (let i = 0; i < 3; i++) await client().reportCalls({ writer, batch: 1n, counts });
     const first = [["production/canary 3"], ["production/ 5", "/ 2"]];
     expect(await counted(name)).toEqual(first);
-    const more = [{ name, version: 2, label: "production", arm: "canary", calls: 1 }];
+    const more = [{ name, version: 2, label: "production", arm: "canary", calls: 1n }];
     await client().reportCalls({ writer, batch: 2n, counts: more });
     await client().reportCalls({ writer, batch: 1n, counts: more });
     expect((await counted(name))[0]).toEqual(["production/canary 4"]);
@@ -82,16 +82,16 @@ describe.each(Object.keys(TRANSPORTS))("on %s", (transport) => {
     ["counts", { counts: [] }],
     [
       "counts",
-      { counts: Array.from({ length: 201 }, (_, i) => ({ name: "p", version: i + 1, calls: 1 })) },
+      { counts: Array.from({ length: 201 }, (_, i) => ({ name: "p", version: i + 1, calls: 1n })) },
     ],
-    ["counts", { counts: [1, 2].map((calls) => ({ name: "p", version: 1, calls })) }],
-    ["counts[0].name", { counts: [{ name: "a|b", version: 1, calls: 1 }] }],
-    ["counts[0].version", { counts: [{ name: "p", calls: 1 }] }],
-    ["counts[0].label", { counts: [{ name: "p", version: 1, label: "No", calls: 1 }] }],
-    ["counts[0].arm", { counts: [{ name: "p", version: 1, arm: "a b", calls: 1 }] }],
+    ["counts", { counts: [1n, 2n].map((calls) => ({ name: "p", version: 1, calls })) }],
+    ["counts[0].name", { counts: [{ name: "a|b", version: 1, calls: 1n }] }],
+    ["counts[0].version", { counts: [{ name: "p", calls: 1n }] }],
+    ["counts[0].label", { counts: [{ name: "p", version: 1, label: "No", calls: 1n }] }],
+    ["counts[0].arm", { counts: [{ name: "p", version: 1, arm: "a b", calls: 1n }] }],
     ["counts[0].calls", { counts: [{ name: "p", version: 1 }] }],
   ])("refuses a wrong %s", async (field, wrong) => {
-    const counts = [{ name: "p", version: 1, calls: 1 }];
+    const counts = [{ name: "p", version: 1, calls: 1n }];
     const request = { writer: WRITER, batch: 1n, counts, ...wrong };
     const { code, message } = await refusal(client().reportCalls(request));
     expect(code).toBe(Code.InvalidArgument);
@@ -119,7 +119,7 @@ it("keeps writers of different keys apart, and counts of prompts that a key may 
     };
     const [one, other, limited] = [await of([]), await of([]), await of(["yours"])];
     await one.createVersion({ name: "p", template: { case: "text", value: "one" } });
-    const report = { writer: WRITER, batch: 1n, counts: [{ name: "p", version: 1, calls: 2 }] };
+    const report = { writer: WRITER, batch: 1n, counts: [{ name: "p", version: 1, calls: 2n }] };
     await one.reportCalls(report);
     await other.reportCalls(report);
     const { code } = await refusal(limited.reportCalls(report));
