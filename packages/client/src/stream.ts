@@ -1,4 +1,3 @@
-import { setTimeout as pause } from "node:timers/promises";
 import type { WatchPromptsResponse } from "../../../gen/promptd/v1/prompt_service_pb.ts";
 import type { OpenService, Service } from "../../../src/client/service.ts";
 import { LONGEST_PAUSE_MS, SHORTEST_PAUSE_MS, spoken } from "../../../src/client/watching.ts";
@@ -79,7 +78,7 @@ export class Stream implements Line {
       }
       this.#connected = false;
       const ms = pauseMs * (0.5 + Math.random());
-      await pause(ms, undefined, { signal, ref: false }).catch(() => {});
+      await pause(ms, signal);
       pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
     }
   }
@@ -128,4 +127,18 @@ function selectorField(selector: Selector) {
   return "version" in selector
     ? ({ case: "version", value: selector.version } as const)
     : ({ case: "label", value: selector.label } as const);
+}
+
+/** Keeps no process alive, and is cut short by the signal. */
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    timer.unref();
+    signal.addEventListener("abort", end);
+  });
 }
