@@ -26,7 +26,12 @@ export interface Given {
   isStandIn: boolean;
   /** As calls are counted. */
   counted: { caller: { project: string; actor: string }; resolved: Resolved };
+  /** Made when it is asked for first. */
+  resolution?: SharedResolution;
 }
+
+/** What resolutions have that are given the same. */
+type SharedResolution = Omit<Resolution, "id" | "bucket">;
 
 /** Which version a caller was given, and why. */
 export interface Resolution {
@@ -122,7 +127,7 @@ export class Prompt {
 
   /** Made when it is asked for first. */
   get resolution(): Resolution {
-    this.#resolution ??= resolutionOf(this.#given.choice, this.#bucket);
+    this.#resolution ??= resolutionOf(this.#given, this.#bucket);
     return this.#resolution;
   }
 
@@ -150,17 +155,25 @@ export class Prompt {
   }
 }
 
-function resolutionOf(choice: Choice, bucket: number | undefined): Resolution {
+function resolutionOf(given: Given, bucket: number | undefined): Resolution {
+  given.resolution ??= sharedResolution(given.choice);
+  const id = newId();
+  const own =
+    bucket === undefined ? { ...given.resolution, id } : { ...given.resolution, id, bucket };
+  return Object.freeze(own);
+}
+
+/** What it is for all callers. */
+function sharedResolution(choice: Choice): SharedResolution {
   const { answer, asked, reason, rollout } = choice;
   const { name, version, contentHash, sourceVersion } = answer.version;
-  return Object.freeze({
-    ...{ id: newId(), name, version, reason, contentHash, components: answer.components },
+  return {
+    ...{ name, version, reason, contentHash, components: answer.components },
     tier: reason === "fallback" ? "fallback" : "memory",
     ...("label" in asked && { label: asked.label }),
-    ...(bucket !== undefined && { bucket }),
     ...(sourceVersion !== undefined && { sourceVersion }),
     ...(rollout && { arm: rollout.arm, rolloutRevision: rollout.revision }),
     ...(rollout?.unresolvedArm !== undefined && { unresolvedArm: rollout.unresolvedArm }),
-    traceAttributes: traceAttributes(choice),
-  });
+    traceAttributes: Object.freeze(traceAttributes(choice)),
+  };
 }
