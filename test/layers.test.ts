@@ -55,6 +55,8 @@ const FORBIDDEN: [place: string, imported: string][] = [
   ["src/http", "../tls/certificates.ts"],
   ["src/cli", "../core/resolver.ts"],
   ["src/client", "../store/registry.ts"],
+  ["packages/client/src", "../../../src/store/registry.ts"],
+  ["packages/client/src", "../../../src/runtime.ts"],
   ["src/client", "../runtime.ts"],
   ["src/client", "../cli/options.ts"],
   ["src/core", "../client/service.ts"],
@@ -91,6 +93,7 @@ const ALLOWED: [place: string, imported: string][] = [
   ["src/library", "../sources/langfuse/source.ts"],
   ["src/library", "../sync/sync.ts"],
   ["src/client", "../../gen/promptd/v1/prompt_pb.ts"],
+  ["packages/client/src", "../../../src/core/choice.ts"],
 ];
 
 let project: string;

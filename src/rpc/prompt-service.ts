@@ -38,7 +38,7 @@ import { toPendingChange } from "./convert-policy.ts";
 import { fromPageToken, readablePage } from "./pages.ts";
 import { requireIncluded, requirePrompt, requireScope } from "./permissions.ts";
 import { questionOf } from "./questions.ts";
-import { reportCalls } from "./report-calls.ts";
+import { CallReports } from "./report-calls.ts";
 import { type Implementation, Later } from "./served.ts";
 import { type Status, toStatus } from "./status.ts";
 import { watchPrompts } from "./watch-prompts.ts";
@@ -67,6 +67,7 @@ export function promptService({
   listeners,
 }: PromptServiceParts): Implementation<typeof PromptService> {
   const pace = new AnswerPace();
+  const reports = new CallReports({ resolver, counts });
   /** @returns the resolution's id */
   function tell(answered: Omit<Answered, "id">): string {
     const told = { ...answered, id: newId() };
@@ -264,7 +265,7 @@ export function promptService({
     },
 
     reportCalls(request, caller) {
-      return reportCalls({ resolver, counts }, request, caller);
+      return reports.add(request, caller);
     },
   };
 }

@@ -79,6 +79,13 @@ await client.close();
 console.log(JSON.stringify({ text, version: told.version, bucket, code }));
 `,
   );
+  // So that what the page shows is what can be written.
+  const [, example] = (await readFile("packages/client/README.md", "utf8")).split("```ts\n");
+  const span =
+    "declare const span: { setAttributes(all: Readonly<Record<string, string>>): void };";
+  const code = `${span}\n${example?.split("```")[0]}`;
+  expect(code).toContain("createPromptdClient(");
+  await writeFile(join(project, "readme.ts"), code);
   await symlink(resolve("node_modules/@types"), join(project, "node_modules/@types"));
   await tsc("-p", project);
   // Nothing but what it was installed with.

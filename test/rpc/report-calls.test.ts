@@ -99,6 +99,25 @@ describe.each(Object.keys(TRANSPORTS))("on %s", (transport) => {
   });
 });
 
+it("counts without label and arm what is invented beyond a bound", async () => {
+  await newPrompt("many");
+  const client = createClient(PromptService, (TRANSPORTS.gRPC as () => Transport)());
+  const labels = (from: number, to: number) =>
+    Array.from({ length: to - from }, (_, index) => `l${from + index}`);
+  const report = (batch: bigint, some: string[]) => {
+    const counts = some.map((label) => ({ name: "many", version: 1, label, calls: 2n }));
+    return client.reportCalls({ writer: WRITER, batch, counts });
+  };
+  await report(1n, labels(0, 90));
+  await report(2n, labels(80, 250));
+  await report(3n, labels(0, 1));
+  const [, first] = await counted("many");
+  expect(first).toHaveLength(100);
+  expect(first?.slice(0, 2)).toEqual(["/ 300", "l0/ 4"]);
+  const { versions } = await service.prompts.listVersions({ name: "many" });
+  expect(versions[1]?.calls).toBe(2n * (90n + 170n + 1n));
+});
+
 it("keeps writers of different keys apart, and counts of prompts that a key may not use out", async () => {
   const keyed = await startWithKeys();
   try {
