@@ -195,6 +195,32 @@ it("watches what is added beside the others, who are told of meanwhile", async (
   expect([a.stale, b.stale, c.stale]).toEqual([false, false, false]);
 });
 
+it("keeps one stream up however often more is added before the next is", async () => {
+  const a = add("a");
+  await settle();
+  await last().say(snapshot(1n));
+  for (const name of ["b", "c", "d"]) {
+    add(name);
+    await settle();
+  }
+  const open = () => served.filter(({ ended }) => !ended).map(({ names }) => names.join(""));
+  expect(open()).toEqual(["a", "abcd"]);
+  expect(a.stale).toBe(false);
+  await last().say(snapshot(2n, 4));
+  expect(open()).toEqual(["abcd"]);
+});
+
+it("has one connection, also after several streams have found the last one silent", async () => {
+  for (let i = 0; i < 150; i++) add(`p${i}`);
+  await settle();
+  await Promise.all(served.map((stream) => stream.say(snapshot(1n, stream.names.length))));
+  await settle(35_000);
+  expect(faults.filter((code) => code === "deadline")).toHaveLength(2);
+  expect([connections, closed]).toEqual([2, 1]);
+  await streams.close();
+  expect(closed).toBe(2);
+});
+
 it("has no more streams than it needs for what is added while there is no service", async () => {
   for (const name of ["a", "b", "c"]) {
     add(name);

@@ -15,9 +15,13 @@ export class Streams {
   readonly #parts: StreamsParts;
   /** The newest last. */
   readonly #streams = new Set<Stream>();
+  /** What goes on until a stream is there that watches the same and more. */
+  readonly #replaced = new WeakMap<Stream, Stream>();
   /** Prompts that no stream watches yet. */
   #added: WatchedPrompt[] = [];
   #connection: Promise<OpenService> | undefined;
+  /** The same, once it is there. */
+  #opened: OpenService | undefined;
   #closed = false;
 
   constructor(parts: StreamsParts) {
@@ -29,11 +33,17 @@ export class Streams {
     if (this.#closed) {
       return Promise.reject(new PromptdError("unavailable", "the client was closed"));
     }
-    this.#connection ??= this.#parts.open().catch((thrown: unknown) => {
-      // Its files may be there next time.
-      this.#connection = undefined;
-      throw thrown;
-    });
+    this.#connection ??= this.#parts.open().then(
+      (opened) => {
+        this.#opened = opened;
+        return opened;
+      },
+      (thrown: unknown) => {
+        // Its files may be there next time.
+        this.#connection = undefined;
+        throw thrown;
+      },
+    );
     return this.#connection;
   }
 
@@ -63,50 +73,55 @@ export class Streams {
   }
 
   #join(last: Stream, joining: readonly WatchedPrompt[]): void {
-    const prompts = [...last.prompts, ...joining];
+    const before = last.isUp ? last : this.#replaced.get(last);
     if (!last.isUp) this.#end(last);
-    this.#run(prompts, last.isUp ? { stream: last, joining } : undefined);
+    this.#run([...last.prompts, ...joining], before);
   }
 
-  /** @param replaced tells of its prompts until the new one does */
-  #run(
-    prompts: readonly WatchedPrompt[],
-    replaced?: { stream: Stream; joining: readonly WatchedPrompt[] },
-  ): void {
+  /** @param before tells of its prompts until the new one does */
+  #run(prompts: readonly WatchedPrompt[], before?: Stream): void {
     const { onTold, onFault } = this.#parts;
     const stream = new Stream(prompts, {
       connect: () => this.connect(),
-      broken: (connection) => {
-        connection.close();
-        this.#connection = undefined;
-      },
+      broken: (connection) => this.#drop(connection),
       onTold: () => {
-        if (replaced !== undefined) this.#end(replaced.stream);
+        if (before !== undefined) this.#end(before);
         onTold();
       },
       onFault: (error) => {
         const goesOn = error.code !== "forbidden" || prompts.length === 1;
-        if (goesOn && isFinal(error)) for (const prompt of prompts) prompt.refuse(error);
-        if (!goesOn) {
-          // One of them is not for this key, and keeps it from the others.
-          this.#end(stream);
-          const half = Math.ceil(prompts.length / 2);
-          const parts = replaced
-            ? [replaced.joining]
-            : [prompts.slice(0, half), prompts.slice(half)];
-          for (const part of parts) this.#run(part);
-        }
+        if (!goesOn) this.#part(stream);
+        else if (isFinal(error)) for (const prompt of prompts) prompt.refuse(error);
         onFault(error);
         return goesOn;
       },
     });
     this.#streams.add(stream);
+    if (before !== undefined) this.#replaced.set(stream, before);
     void stream.run();
+  }
+
+  /** One of its prompts is not for this key, and keeps it from the others. */
+  #part(stream: Stream): void {
+    const before = this.#replaced.get(stream);
+    this.#end(stream);
+    const prompts = stream.prompts.filter((prompt) => !before?.prompts.includes(prompt));
+    const half = before ? prompts.length : Math.ceil(prompts.length / 2);
+    this.#run(prompts.slice(0, half));
+    if (half < prompts.length) this.#run(prompts.slice(half));
+  }
+
+  #drop(connection: OpenService): void {
+    connection.close();
+    if (this.#opened !== connection) return;
+    this.#opened = undefined;
+    this.#connection = undefined;
   }
 
   #end(stream: Stream): void {
     stream.stop();
     this.#streams.delete(stream);
+    this.#replaced.delete(stream);
   }
 }
 

@@ -153,6 +153,15 @@ it("asks for an arm that did not fit into a message, and is as it was where that
   expect(given("one")).toBe("v2");
 });
 
+it("answers nobody wrongly where the service is too old to tell of rollouts", async () => {
+  const item = create(BatchItemSchema, told(1));
+  if (item.result.case === "response" && item.result.value.resolution) {
+    item.result.value.resolution.rolloutRevision = 7n;
+  }
+  await expect(watched.take(item, never)).rejects.toMatchObject({ code: "refused" });
+  expect(given("u")).toBeUndefined();
+});
+
 it("refuses a rollout that leaves buckets to nobody", async () => {
   const rollout = { ...split([]), buckets: [{ start: 5, arm: "control" }] };
   await expect(take({ ...told(1), rollout })).rejects.toMatchObject({ code: "internal" });

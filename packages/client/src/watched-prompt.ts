@@ -110,7 +110,7 @@ export class WatchedPrompt implements Freshness {
    * Takes what was told. What stands in for an answer while the service cannot reach
    * where prompts live is taken where nothing newer is known.
    *
-   * @throws what asking throws
+   * @throws what asking throws; refused for a service that does not tell of rollouts
    */
   async take(item: BatchItem, ask: AskForArm): Promise<void> {
     const told = await toldOf(item);
@@ -121,6 +121,7 @@ export class WatchedPrompt implements Freshness {
       this.#doubtfulSince ??= Math.min(performance.now(), this.line.vouchedAt);
       return;
     }
+    if (item.rollout === undefined && isSplit(item)) throw TOO_OLD;
     const rollout = item.rollout && rolloutOf(item.rollout);
     const arms = await Promise.all(
       (rollout?.arms ?? []).map(
@@ -193,6 +194,16 @@ export function givenOf(choice: Choice, freshness: Freshness, isStandIn: boolean
   const caller = { project: "", actor: "" };
   const resolved = { choice, bucket: undefined, tier: "memory", stale: false, ageMs: 0 } as const;
   return { choice, freshness, isStandIn, counted: { caller, resolved } };
+}
+
+const TOO_OLD = new PromptdError(
+  "refused",
+  "this promptd does not tell of rollouts: it is older than the client, and has to be updated first",
+);
+
+/** Whether a rollout splits those who ask for it. */
+function isSplit({ result }: BatchItem): boolean {
+  return result.case === "response" && (result.value.resolution?.rolloutRevision ?? 0n) > 0n;
 }
 
 /** Since when it is not known whether it stands, on the clock of `performance`. */
