@@ -112,8 +112,9 @@ export class Streams {
   }
 
   #drop(connection: OpenService): void {
-    connection.close();
+    // Another stream has found it first.
     if (this.#opened !== connection) return;
+    connection.close();
     this.#opened = undefined;
     this.#connection = undefined;
   }
