@@ -91,6 +91,9 @@ describe("what is watched", () => {
     expect((await client.load("a", { label: "latest" })).version).toBe(1);
     await create("b", "three");
     await vi.waitFor(() => expect(textOf(client, "b")).toBe("three"));
+    for (const wrong of [{ version: 0 }, { version: 1.5 }, { version: 2 ** 32 }, { label: "" }]) {
+      expect((await thrownBy(() => client.load("a", wrong))).code).toBe("invalid");
+    }
     expect((await thrownBy(() => client.load("a|b"))).code).toBe("invalid");
     expect((await thrownBy(() => client.get("a", { userId: "\ud800" }))).code).toBe("invalid");
   });

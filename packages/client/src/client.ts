@@ -121,8 +121,9 @@ export class PromptdClient {
     );
     for (const asked of [...prompts, ...this.#fallbacks.keys()]) {
       const { name, ...how } = typeof asked === "string" ? { name: asked } : asked;
-      if (this.#find(name, how) === undefined) this.#asked.push(this.#watch(name, how));
+      if (this.#find(name, how) === undefined) this.#asked.push(this.#know(name, how));
     }
+    for (const watched of this.#asked) this.#streams.add(watched);
     this.#counts.start();
   }
 
@@ -182,9 +183,14 @@ export class PromptdClient {
     name: string,
     { timeoutMs = PATIENCE_MS, ...options }: GetOptions & { timeoutMs?: number } = {},
   ): Promise<Prompt> {
-    const watched = this.#find(name, options) ?? this.#watch(name, options);
+    let watched = this.#find(name, options);
+    if (watched === undefined) {
+      watched = this.#know(name, options);
+      this.#streams.add(watched);
+    }
+    const { fallback } = watched;
     await this.#until([watched], timeoutMs).catch((thrown: unknown) => {
-      if (watched.fallback === undefined) throw thrown;
+      if (fallback === undefined) throw thrown;
     });
     return this.get(name, options);
   }
@@ -205,12 +211,14 @@ export class PromptdClient {
   }
 
   /** @throws invalid for what no prompt is asked for by, refused where too many are watched */
-  #watch(name: string, { label = DEFAULT_LABEL, version }: GetOptions): WatchedPrompt {
+  #know(name: string, { label = DEFAULT_LABEL, version }: GetOptions): WatchedPrompt {
     const selector: Selector = version === undefined ? { label } : { version };
     const validator = new Validator();
     validator.name(name);
-    if (version === undefined) validator.label(label, "label");
-    else validator.version(version, "version");
+    validator.label(label, "label");
+    const isVersion = version === undefined || (Number.isInteger(version) && version < 2 ** 32);
+    validator.require(isVersion, "version", "expected a number of a version");
+    if (version !== undefined) validator.version(version, "version");
     validator.done();
     if (this.#watched === MOST_WATCHED) {
       throw new PromptdError("refused", `a client watches at most ${MOST_WATCHED} prompts`);
@@ -227,8 +235,7 @@ export class PromptdClient {
     this.#ways.set(name, ways);
     if (version !== undefined) ways.versions.set(version, watched);
     else ways.labels.set(label, watched);
-    if ("label" in selector && label === DEFAULT_LABEL) ways.production = watched;
-    this.#streams.add(watched);
+    if (version === undefined && label === DEFAULT_LABEL) ways.production = watched;
     return watched;
   }
 
