@@ -1,7 +1,6 @@
-import { type Client, ConnectError, createClient, type Transport } from "@connectrpc/connect";
+import { ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
 import { vi } from "vitest";
-import { type Resolution, Resolution_Reason } from "../../gen/promptd/v1/prompt_pb.ts";
 import { MissingVariables, PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import {
   type Resolution as ClientResolution,
@@ -10,15 +9,10 @@ import {
 } from "../../packages/client/src/index.ts";
 import { fromItemError } from "../../src/client/service.ts";
 import type { Compiled } from "../../src/core/template/compile.ts";
-import { fromBodyFields, fromValue, WIRE_REASONS } from "../../src/rpc/convert.ts";
+import { fromBodyFields, fromValue } from "../../src/rpc/convert.ts";
 import { startService, type TestService } from "../support/service.ts";
-import {
-  type Answered,
-  type Asking,
-  resolutionContract,
-  type Subject,
-  type Told,
-} from "./contract.ts";
+import { type Answered, resolutionContract, type Subject, type Told } from "./contract.ts";
+import { request, toTold } from "./wire.ts";
 
 resolutionContract("over gRPC", () =>
   overTheWire(({ grpcPort }) => createGrpcTransport({ baseUrl: `http://127.0.0.1:${grpcPort}` })),
@@ -77,20 +71,6 @@ async function overTheWire(transport: (service: TestService) => Transport): Prom
   };
 }
 
-type Request = Exclude<
-  Parameters<Client<typeof PromptService>["getPrompt"]>[0],
-  { $typeName: string }
->;
-
-function request({ name, label, version, userId }: Asking): Request {
-  return {
-    name,
-    ...(userId !== undefined && { userId }),
-    ...(label !== undefined && { selector: { case: "label", value: label } }),
-    ...(version !== undefined && { selector: { case: "version", value: version } }),
-  };
-}
-
 const MISSING = {
   strict: MissingVariables.STRICT,
   keep: MissingVariables.KEEP,
@@ -104,26 +84,6 @@ async function translated<Result>(call: () => Promise<Result>): Promise<Result> 
     const { code, rawMessage } = ConnectError.from(thrown);
     throw fromItemError(code, rawMessage);
   }
-}
-
-function toTold(resolution: Resolution): Told {
-  const { id, name, version, reason, contentHash, components, traceAttributes } = resolution;
-  const { label, arm, bucket, rolloutRevision, unresolvedArm } = resolution;
-  return {
-    ...{ id, name, version, contentHash, traceAttributes, bucket },
-    label: label || undefined,
-    arm: arm || undefined,
-    unresolvedArm: unresolvedArm || undefined,
-    rolloutRevision: Number(rolloutRevision) || undefined,
-    reason:
-      Object.entries(WIRE_REASONS).find(([, wire]) => wire === reason)?.[0] ??
-      String(Resolution_Reason.UNSPECIFIED),
-    components: components.map((component) => ({
-      name: component.name,
-      version: component.version,
-      contentHash: component.contentHash,
-    })),
-  };
 }
 
 /** What tells that the client has heard of all that was done before. */
