@@ -1,11 +1,12 @@
 import { execFile } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type LangfuseService, startWithKeys } from "../langfuse/service.ts";
 import { hasCurl, SKIPPED_WITHOUT_CURL } from "../support/curl.ts";
+import { installPromptd } from "../support/installed.ts";
 
 /** A command of a transcript, and what it printed. */
 interface Entry {
@@ -58,11 +59,7 @@ describe.skipIf(!hasCurl)(`docs/sync.md${SKIPPED_WITHOUT_CURL}`, () => {
     langfuse = await startWithKeys();
     folder = mkdtempSync(join(tmpdir(), "promptd-transcripts-"));
     const bin = join(folder, "bin");
-    mkdirSync(bin);
-    const loader = resolve("node_modules/tsx/dist/loader.mjs");
-    const program = `exec "${process.execPath}" --import "${loader}" "${resolve("src/main.ts")}" "$@"`;
-    writeFileSync(join(bin, "promptd"), `#!/bin/sh\n${program}\n`);
-    chmodSync(join(bin, "promptd"), 0o755);
+    installPromptd(bin);
     env = {
       PATH: `${bin}:${process.env.PATH}`,
       HOME: folder,
