@@ -153,4 +153,19 @@ describe.skipIf(!hasJq)(`docs/ci/github-actions.yml${hasJq ? "" : " (skipped: ne
     expect(await service.served("old")).toContain("no label production");
     expect(await service.served("support/greeting")).toBe("Hello {{name}}!\n");
   });
+
+  it.each([
+    ["a step's key", "id: plan", "id: plan\n        continue-on-error: true"],
+    ["a job's key", "environment: production", "continue-on-error: true"],
+    ["an action", "actions/setup-node@", "actions/cache@"],
+    ["a name", "github.event_name == 'push'", "github.event_nam == 'push'"],
+    ["an operator", "github.event_name == 'push'", "github.event_name != 'push'"],
+    ["a function", "!cancelled()", "always()"],
+  ])("is run by a runner that passes over nothing: %s", async (_, good, bad) => {
+    expect(workflow).toContain(good);
+    const commit = scratch.git(scratch.origin, "rev-parse", "main");
+    const event = { name: "pull_request", number: 7, head: "change", commit } as const;
+    const run = runWorkflow(workflow.replace(good, bad), event, secrets, scratch);
+    await expect(run).rejects.toThrow("not known here");
+  });
 });

@@ -29,6 +29,7 @@ export class Scratch {
     this.git(this.origin, "init", "--quiet", "--initial-branch=main");
     this.git(this.origin, "config", "user.name", "Ada Lovelace");
     this.git(this.origin, "config", "user.email", "ada@example.com");
+    this.git(this.origin, "commit", "--quiet", "--allow-empty", "--message", "Begin");
   }
 
   readonly git = (cwd: string, ...args: string[]): string =>
@@ -36,12 +37,9 @@ export class Scratch {
 
   /** Commits on a branch, which is made from main where it is not there. Answers with the commit. */
   commit(branch: string, files: Files): string {
-    const branches = this.git(this.origin, "branch", "--format=%(refname:short)").split("\n");
-    const isNew = branch !== "main" && !branches.includes(branch);
-    if (isNew) this.git(this.origin, "checkout", "--quiet", "-b", branch, "main");
-    else if (branch !== "main" || branches.includes("main")) {
-      this.git(this.origin, "checkout", "--quiet", branch);
-    }
+    const isNew = this.git(this.origin, "branch", "--list", branch) === "";
+    const which = isNew ? ["-b", branch, "main"] : [branch];
+    this.git(this.origin, "checkout", "--quiet", ...which);
     this.write(files);
     this.git(this.origin, "add", "--all");
     this.git(this.origin, "commit", "--quiet", "--message", "Change prompts");
