@@ -84,7 +84,7 @@ describe.skipIf(!hasJq)(`docs/ci/github-actions.yml${hasJq ? "" : " (skipped: ne
     const { body = "" } = comments()[2] ?? {};
     expect(body).toMatch(/^<!-- promptd plan -->\n/);
     expect(body).toMatch(/\+ farewell/);
-    expect(body).toMatch(/~ support\/greeting/);
+    expect(body).toMatch(/\+ support\/greeting/);
     expect(body).not.toMatch(/title|old/);
     expect(await service.served("support/greeting")).toBe("Hi {{name}}.\n");
     expect(await service.served("farewell")).toContain("farewell");
@@ -150,7 +150,7 @@ describe.skipIf(!hasJq)(`docs/ci/github-actions.yml${hasJq ? "" : " (skipped: ne
     const pruning = workflow.replaceAll("promptd deploy", "promptd deploy --prune");
     const commit = scratch.git(scratch.origin, "rev-parse", "main");
     expect(results((await push(commit, pruning)).jobs)).toEqual(["success", "skipped", "success"]);
-    expect(await service.served("old")).toContain("no label production");
+    expect(await service.served("old")).toContain('no label "production"');
     expect(await service.served("support/greeting")).toBe("Hello {{name}}!\n");
   });
 
