@@ -67,7 +67,7 @@ const SITE = {
   GITHUB_ACTOR: "ada-on-github",
 };
 
-/** Its concurrency, and how its jobs ended. @throws where the event does not start it */
+/** Its concurrency, and how its jobs ended. @throws at what is not known here */
 export async function runWorkflow(
   text: string,
   event: Event,
@@ -75,7 +75,8 @@ export async function runWorkflow(
   scratch: Scratch,
 ): Promise<{ concurrency: Record<string, string>; jobs: Record<string, Job> }> {
   const workflow = onlyKeys(parse(text), KEYS.workflow);
-  deepStrictEqual(workflow.on, { pull_request: null, push: { branches: [BASE] } });
+  const branches = [BASE];
+  deepStrictEqual(workflow.on, { pull_request: { branches }, push: { branches } });
   // The shell that scripts are run with below.
   deepStrictEqual(workflow.defaults, { run: { shell: "bash" } });
   const isPull = event.name === "pull_request";
@@ -84,7 +85,6 @@ export async function runWorkflow(
     ref: isPull ? `refs/pull/${event.number}/merge` : `refs/heads/${BASE}`,
     event: isPull ? { pull_request: { number: event.number } } : {},
   };
-  const concurrency = Object.entries<string>(workflow.concurrency);
   const env: Record<string, string> = {
     ...scratch.env,
     ...SITE,
@@ -117,7 +117,10 @@ export async function runWorkflow(
   }
   return {
     concurrency: Object.fromEntries(
-      concurrency.map(([key, value]) => [key, filled(String(value), { github })]),
+      Object.entries(workflow.concurrency).map(([key, value]) => [
+        key,
+        filled(String(value), { github }),
+      ]),
     ),
     jobs,
   };

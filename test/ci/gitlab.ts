@@ -75,7 +75,9 @@ export async function runPipeline(
     CI_COMMIT_AUTHOR: "Ada Lovelace <ada@example.com>",
     CI_DEFAULT_BRANCH: MAIN,
     CI_JOB_URL: "https://gitlab.example.com/acme/prompts/-/jobs/42",
-    ...(source === "push" && { CI_COMMIT_BRANCH: branch }),
+    ...(source === "push"
+      ? { CI_COMMIT_BRANCH: branch }
+      : { CI_MERGE_REQUEST_TARGET_BRANCH_NAME: MAIN }),
   };
   const jobs: Record<string, Job> = {};
   for (const [name, definition] of Object.entries<JobDefinition>(definitions)) {
@@ -108,11 +110,9 @@ export async function runPipeline(
   return jobs;
 }
 
-/** @throws at a rule that does not compare two things */
+/** @throws at a rule that does not compare two variables */
 function holds(rule: string, variables: Record<string, string>): boolean {
-  const [, left = "", right = ""] = /^(\$\w+) == (\$\w+|"[^"]*")$/.exec(rule) ?? [];
+  const [, left = "", right = ""] = /^(\$\w+) == (\$\w+)$/.exec(rule) ?? [];
   if (left === "") throw new Error(`not known here: ${rule}`);
-  const value = (text: string) =>
-    text.startsWith("$") ? variables[text.slice(1)] : text.slice(1, -1);
-  return value(left) === value(right);
+  return variables[left.slice(1)] === variables[right.slice(1)];
 }
