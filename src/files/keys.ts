@@ -43,7 +43,8 @@ export function problemOf({ issues }: z.ZodError): { path: PropertyKey[]; messag
     const message = `unknown key ${JSON.stringify(key)}: ${issue.message}`;
     return { path: [...path, key], message };
   }
-  return { path, message: `${placeOf(path)}: ${issue?.message}` };
+  const place = path.length > 0 ? `${placeOf(path)}: ` : "";
+  return { path, message: `${place}${issue?.message}` };
 }
 
 /** `sync.labels[0]` */
