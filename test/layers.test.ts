@@ -67,6 +67,12 @@ const FORBIDDEN: [place: string, imported: string][] = [
   ["src/check", "../cli/output.ts"],
   ["src/files", "../check/folder.ts"],
   ["src/core", "../check/folder.ts"],
+  ["src/cases", "../sync/sync.ts"],
+  ["src/cases", "../check/folder.ts"],
+  ["src/cases", "../cli/output.ts"],
+  ["src/check", "../cases/folder.ts"],
+  ["src/files", "../cases/folder.ts"],
+  ["src/core", "../cases/folder.ts"],
 ];
 
 const ALLOWED: [place: string, imported: string][] = [
@@ -79,6 +85,9 @@ const ALLOWED: [place: string, imported: string][] = [
   ["src/sync", "../files/naming.ts"],
   ["src/check", "../files/naming.ts"],
   ["src/check", "../core/composition.ts"],
+  ["src/cases", "../core/template/compile.ts"],
+  ["src/cases", "../files/patch.ts"],
+  ["src/cases", "ai"],
   ["src/sources/langfuse", "../../core/ports.ts"],
   ["src/sources/langfuse", "langfuse"],
   ["src/trace", "../core/ports.ts"],
