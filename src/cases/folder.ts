@@ -6,6 +6,7 @@ import { type Naming, withoutEnding } from "../files/naming.ts";
 import { placesOf } from "../files/places.ts";
 import { type Folder, readFolder } from "../files/read-folder.ts";
 import { readCases } from "../files/test-case.ts";
+import { decodeUtf8 } from "../files/text.ts";
 import type { Bodies } from "./compiled.ts";
 import type { TestReport } from "./report.ts";
 import { type Ask, type PromptCases, runCase } from "./run.ts";
@@ -57,8 +58,7 @@ type Prompt = Folder["prompts"][number];
 
 async function casesOf(prompt: Prompt, snapshots: SnapshotFolder): Promise<PromptCases> {
   const { path, name, bytes, content } = prompt;
-  const text = Buffer.from(bytes).toString("utf8");
-  const reads = readCases(content.tests ?? [], placesOf(path, text, content.body));
+  const reads = readCases(content.tests ?? [], placesOf(path, decodeUtf8(bytes), content.body));
   const kept = await snapshots.kept(withoutEnding(path));
   return { path, name, body: content.body, reads, kept, compiled: new Map() };
 }

@@ -71,7 +71,7 @@ export function modelAt(access: ModelAccess): Ask {
         duration,
       };
     } catch (thrown) {
-      throw new PromptdError("unavailable", withoutKey(whyNone(thrown)));
+      throw new PromptdError("unavailable", whyNone(thrown, withoutKey));
     }
   };
 }
@@ -115,11 +115,12 @@ function answerOf(
   return { model, inputTokens, outputTokens, cost };
 }
 
-/** In a length that people read. */
-function whyNone(thrown: unknown): string {
+/** In a length that people read, cut when there is no key in it any more. */
+function whyNone(thrown: unknown, withoutKey: (text: string) => string): string {
   const error = RetryError.isInstance(thrown) ? thrown.lastError : thrown;
   const tries = RetryError.isInstance(thrown) ? ` (tried ${thrown.errors.length} times)` : "";
-  const why = (error instanceof Error ? error.message : String(error)).slice(0, 300);
+  const message = error instanceof Error ? error.message : String(error);
+  const why = withoutKey(message).slice(0, 300);
   const status = APICallError.isInstance(error) ? error.statusCode : undefined;
   if (status === undefined) return `no answer: ${why}${tries}`;
   return `no answer: the endpoint said ${status}: ${why}${tries}`;

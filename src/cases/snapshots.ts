@@ -1,7 +1,7 @@
 /** What prompts were once compiled to, beside the folder's files: `.promptd/snapshots/PATH.yaml`. */
 
 import { readdir, readFile, realpath, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, sep } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { PromptdError } from "../core/errors.ts";
@@ -82,7 +82,7 @@ export class SnapshotFolder {
     return found
       .filter((entry) => entry.isFile() && entry.name.endsWith(ENDING))
       .map(({ parentPath, name }) => join(parentPath, name).slice(root.length + 1, -ENDING.length))
-      .map((stem) => stem.replaceAll("\\", "/"))
+      .map((stem) => stem.split(sep).join("/"))
       .sort();
   }
 }

@@ -65,7 +65,8 @@ async function modelOf(
   options: TestCommandOptions,
   test: Project["test"],
 ): Promise<Ask> {
-  const { OPENAI_BASE_URL: baseUrl = "", OPENAI_API_KEY: apiKey } = env;
+  const baseUrl = env.OPENAI_BASE_URL ?? "";
+  const apiKey = env.OPENAI_API_KEY?.trim();
   const url = URL.canParse(baseUrl) ? new URL(baseUrl) : undefined;
   if (!url?.protocol.startsWith("http") || url.username !== "" || url.password !== "") {
     const description = "expected a URL such as https://api.openai.com/v1, for --answers";
