@@ -52,6 +52,7 @@ export class SnapshotFolder {
     return `${FOLDER}/${stem}${ENDING}`;
   }
 
+  /** None where there is no file. */
   async kept(stem: string): Promise<KeptSnapshots> {
     const file = join(this.#root, this.pathOf(stem));
     try {
