@@ -82,6 +82,16 @@ describe("a snapshot", () => {
     expect(await kept("a")).toBe(a);
   });
 
+  it("of a case that does not compile stays beside one that is updated", async () => {
+    const cases = (template: string, value: string) =>
+      prompt(template, "x", "y").replace("name: x", `name: x\n    variables: {v: ${value}}`);
+    await folder.put({ "a.prompt": cases("Hi", "1") });
+    await folder.test(["--update"]);
+    await folder.put({ "a.prompt": cases("Hi {{v}}", "Ada") });
+    expect(await folder.test(["--update"])).toMatchObject({ code: 1 });
+    expect(await kept("a")).toBe(`${HEAD}x: Hi Ada\ny: Hi\n`);
+  });
+
   it("that cannot be read fails its cases, until an update", async () => {
     await folder.put({ "a.prompt": prompt("Hi", "x") });
     await folder.test(["--update"]);
