@@ -67,6 +67,11 @@ const FORBIDDEN: [place: string, imported: string][] = [
   ["src/check", "../cli/output.ts"],
   ["src/files", "../check/folder.ts"],
   ["src/core", "../check/folder.ts"],
+  ["src/deploy", "../sync/sync.ts"],
+  ["src/deploy", "../rpc/convert.ts"],
+  ["src/deploy", "../cli/output.ts"],
+  ["src/client", "../deploy/deploy.ts"],
+  ["src/files", "../deploy/plan.ts"],
 ];
 
 const ALLOWED: [place: string, imported: string][] = [
@@ -79,6 +84,8 @@ const ALLOWED: [place: string, imported: string][] = [
   ["src/sync", "../files/naming.ts"],
   ["src/check", "../files/naming.ts"],
   ["src/check", "../core/composition.ts"],
+  ["src/deploy", "../client/service.ts"],
+  ["src/deploy", "../files/naming.ts"],
   ["src/sources/langfuse", "../../core/ports.ts"],
   ["src/sources/langfuse", "langfuse"],
   ["src/trace", "../core/ports.ts"],
