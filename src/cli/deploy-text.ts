@@ -51,8 +51,11 @@ function tellItems(terminal: Terminal, prompts: readonly DeployItem[]): void {
   if (shown.length > 0) terminal.out("\n");
 }
 
-function detailsOf({ action, version, labels, tags, notes, errors }: DeployItem): string {
-  if (errors.length > 0) return oneLine(errors.join("; "));
+function detailsOf({ file, action, version, labels, tags, notes, errors }: DeployItem): string {
+  if (errors.length > 0) {
+    const where = file === undefined ? "" : `${file}: `;
+    return oneLine(`${where}${errors.join("; ")}`);
+  }
   const details = [
     ...(action === "create" ? [version === undefined ? "new version" : `version ${version}`] : []),
     ...labels.map(labelText),

@@ -30,7 +30,8 @@ function waiting<Client extends object>(client: Client): Client {
           const { code, retryAfterMs = 0 } = PromptdError.from(thrown);
           const isWorthIt = code === "too_many" && retryAfterMs <= LONGEST_WAIT_MS;
           if (!isWorthIt || attempt === TRIES) throw thrown;
-          await pause(retryAfterMs);
+          // Longer each time: others were told to come back at the same moment.
+          await pause(retryAfterMs * attempt);
         }
       }
     },

@@ -40,7 +40,9 @@ export type LabelStep = {
 
 export interface PromptPlan {
   name: string;
-  /** Absent where there is no file any more. */
+  /** Of the file, relative to the folder; absent where it is gone. */
+  path?: string;
+  /** Absent where there is no file that can be read. */
   wanted?: Wanted;
   /** As the service holds it. */
   prompt?: HeldPrompt;
@@ -58,17 +60,18 @@ export interface PromptPlan {
 /** The one arm of a rollout that deploys begin. */
 export const CANARY = "canary";
 
-export function planRefused({ name, why }: Refused): PromptPlan {
-  return { name, makes: false, steps: [], notes: [], errors: [why] };
+export function planRefused({ name, path, why }: Refused): PromptPlan {
+  return { name, path, makes: false, steps: [], notes: [], errors: [why] };
 }
 
 /** What a file asks for. */
 export function planPrompt(wanted: Wanted, held: Held, release: Release): PromptPlan {
+  const { path } = wanted;
   const { name, body } = wanted.prompt;
   const prompt = held.prompts.get(name);
   if (prompt !== undefined && prompt.type !== body.type) {
     const why = `it is a ${prompt.type} prompt on the service, and the type cannot change: give the file another name`;
-    return { name, wanted, prompt, makes: false, steps: [], notes: [], errors: [why] };
+    return { name, path, wanted, prompt, makes: false, steps: [], notes: [], errors: [why] };
   }
   const version = prompt && versionWith(wanted, prompt);
   const planned = wanted.labels.map((label) => {
@@ -83,6 +86,7 @@ export function planPrompt(wanted: Wanted, held: Held, release: Release): Prompt
   const tags = tagsOf(wanted, prompt);
   return {
     name,
+    path,
     wanted,
     ...(prompt && { prompt }),
     ...(version !== undefined && { version }),

@@ -106,20 +106,20 @@ export function hasWork({ makes, tags, steps }: PromptPlan): boolean {
   return makes || tags !== undefined || steps.some(({ how }) => how !== "wait");
 }
 
-function actionOf({ errors, makes, wanted, tags, steps }: PromptPlan): Action {
+function actionOf({ errors, makes, path, tags, steps }: PromptPlan): Action {
   if (errors.length > 0) return "error";
   if (makes) return "create";
   if (tags === undefined && steps.length === 0) return "leave";
   const waits = steps.every(({ how }) => how === "request" || how === "wait");
   if (tags === undefined && waits) return "wait";
-  return wanted === undefined ? "prune" : "move";
+  return path === undefined ? "prune" : "move";
 }
 
 function itemOf({ plan, version, pending, error, done }: Outcome): DeployItem {
-  const { name, wanted, steps, tags, notes, errors } = plan;
+  const { name, path, steps, tags, notes, errors } = plan;
   return {
     name,
-    ...(wanted && { file: wanted.path }),
+    ...(path !== undefined && { file: path }),
     action: actionOf(plan),
     ...(version !== undefined && { version }),
     labels: steps.map((step) => labelOf(step, version, pending)),
