@@ -5,6 +5,7 @@ import type { Service } from "../client/service.ts";
 import { PromptdError } from "../core/errors.ts";
 
 const TRIES = 10;
+const SHORTEST_WAIT_MS = 100;
 const LONGEST_WAIT_MS = 30_000;
 
 type Methods = Record<string, (...args: unknown[]) => Promise<unknown>>;
@@ -31,7 +32,7 @@ function waiting<Client extends object>(client: Client): Client {
           const isWorthIt = code === "too_many" && retryAfterMs <= LONGEST_WAIT_MS;
           if (!isWorthIt || attempt === TRIES) throw thrown;
           // Longer each time: others were told to come back at the same moment.
-          await pause(retryAfterMs * attempt);
+          await pause(Math.max(retryAfterMs, SHORTEST_WAIT_MS) * attempt);
         }
       }
     },

@@ -75,7 +75,7 @@ it("a canary cannot wait for it", async () => {
 });
 
 it("a key without the scope to release is told, and what was made stays", async () => {
-  await bench.cli("policy set production --none --reason x");
+  await bench.cli("policy remove production --reason x");
   const { READ, WRITE } = Scope;
   const { secretKey } = await service.newKey([READ, WRITE]);
   await bench.write("a.prompt", "two");
