@@ -7,7 +7,7 @@ import { ServiceSource } from "../client/source.ts";
 import { PromptdError } from "../core/errors.ts";
 import { includedFirst } from "../files/inclusion-order.ts";
 import { CANARY, type LabelStep, type PromptPlan } from "./plan.ts";
-import { hasWork, type Outcome, untouched } from "./report.ts";
+import { type Outcome, untouched } from "./report.ts";
 import { CALLER, CONCURRENCY, placeOf, readPrompt, tellsAll } from "./state.ts";
 
 export interface ApplyParts {
@@ -39,7 +39,7 @@ export async function applyPlans(
 ): Promise<Outcome[]> {
   const apply = new Apply(parts);
   const works = plans.map(workOf);
-  const doing = works.filter(({ plan }) => hasWork(plan));
+  const doing = works.filter(({ done }) => !done);
   const withFiles = doing.flatMap((work) => {
     const { wanted } = work.plan;
     return wanted === undefined ? [] : { prompt: wanted.prompt, work };
@@ -62,7 +62,8 @@ export async function applyPlans(
 function workOf(plan: PromptPlan): Work {
   const { name, prompt, steps } = plan;
   const places = new Map(steps.map(({ label, from }) => [label, from]));
-  return { ...untouched(plan), name, revision: prompt?.revision, places, tagged: false };
+  const known = { revision: prompt?.revision, places, tagged: false };
+  return { ...untouched(plan), name, ...known };
 }
 
 function failed(works: readonly Work[]): boolean {

@@ -14,7 +14,7 @@ import {
   type Release,
   releaseLabel,
 } from "./plan.ts";
-import { type DeployReport, hasWork, reportOf, untouched } from "./report.ts";
+import { type DeployReport, reportOf, untouched } from "./report.ts";
 import { readHeld } from "./state.ts";
 import { wantedOf } from "./wanted.ts";
 
@@ -48,8 +48,8 @@ export async function deploy(options: DeployOptions): Promise<DeployReport> {
   const plan = reportOf(outcomes, { reason: reason(), applied: false });
   options.onPlan(plan);
   if (dryRun || !plan.ok) return plan;
+  if (outcomes.every(({ done }) => done)) return plan;
   const plans = outcomes.map((outcome) => outcome.plan);
-  if (!plans.some(hasWork)) return plan;
   const done = await applyPlans(plans, { service, reason, onProgress });
   return reportOf(done, { reason: reason(), applied: true });
 }

@@ -202,7 +202,11 @@ describe("a label", () => {
     ],
     [
       "canary of another label",
-      { file: ["B", "production", "staging"], there: two, ...RELEASED },
+      {
+        file: ["B", "production", "staging"],
+        there: [["A", "production", "staging"], ["B"]],
+        ...RELEASED,
+      },
       "staging would move too, and --canary is for production alone: name the label by --label",
     ],
   ])("is an error: a %s", (_, of, error) => {

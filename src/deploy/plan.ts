@@ -212,12 +212,15 @@ function planCanary(
 /** A canary is of one label: others would release to everybody what it holds back. */
 function otherMoves(steps: readonly LabelStep[], release: Release): string[] {
   if (release.canary === undefined) return [];
-  const label = releaseLabel(release);
+  const ours = releaseLabel(release);
   return steps
-    .filter((step) => step.label !== label && step.how !== "abort" && !isReleaseLabel(step.label))
+    .filter(({ label, from, how }) => {
+      const isServed = from !== 0 && !isReleaseLabel(label);
+      return label !== ours && isServed && how !== "abort" && how !== "wait";
+    })
     .map(
-      (step) =>
-        `${step.label} would move too, and --canary is for ${label} alone: name the label by --label`,
+      ({ label }) =>
+        `${label} would move too, and --canary is for ${ours} alone: name the label by --label`,
     );
 }
 

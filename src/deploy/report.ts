@@ -20,7 +20,7 @@ export interface DeployItem {
   errors: readonly string[];
   /** Of what failed. */
   code?: ErrorCode;
-  /** Whether all of it was done. */
+  /** Whether nothing of it is left to do. */
   done: boolean;
 }
 
@@ -74,7 +74,7 @@ export interface Outcome {
 /** Before anything is done. */
 export function untouched(plan: PromptPlan): Outcome {
   const { version } = plan;
-  return { plan, version, pending: undefined, error: undefined, done: false };
+  return { plan, version, pending: undefined, error: undefined, done: !hasWork(plan) };
 }
 
 /** @param applied whether it was tried to do it */
@@ -84,8 +84,7 @@ export function reportOf(
 ): DeployReport {
   const prompts = outcomes.map(itemOf).sort((a, b) => (a.name < b.name ? -1 : 1));
   const count = (filter: (item: DeployItem) => boolean) => prompts.filter(filter).length;
-  const isUntried = (item: DeployItem) =>
-    applied && !item.done && item.errors.length === 0 && item.action !== "leave";
+  const isUntried = (item: DeployItem) => applied && !item.done && item.errors.length === 0;
   const counted = (action: Action) =>
     count((item) => item.action === action && item.errors.length === 0 && !isUntried(item));
   const summary = {
@@ -102,8 +101,10 @@ export function reportOf(
 }
 
 /** Whether there is anything left to do. */
-export function hasWork({ makes, tags, steps }: PromptPlan): boolean {
-  return makes || tags !== undefined || steps.some(({ how }) => how !== "wait");
+function hasWork({ makes, tags, steps, errors }: PromptPlan): boolean {
+  return (
+    errors.length > 0 || makes || tags !== undefined || steps.some(({ how }) => how !== "wait")
+  );
 }
 
 function actionOf({ errors, makes, path, tags, steps }: PromptPlan): Action {

@@ -14,6 +14,9 @@ import type { Wanted } from "./wanted.ts";
 /** Calls to the service at the same time. */
 export const CONCURRENCY = 8;
 
+/** The newest mostly tell all, and a Langfuse behind the service is asked for each. */
+const VERSIONS_AT_ONCE = 50;
+
 /** A service knows the caller by the key of the connection. */
 export const CALLER = { project: DEFAULT_PROJECT, actor: "deploy" };
 
@@ -126,7 +129,7 @@ export async function readPrompt(
   do {
     const at = before === undefined ? {} : { before };
     const page = await source
-      .listVersions(CALLER, name, {}, { size: LIMITS.pageSize, ...at })
+      .listVersions(CALLER, name, {}, { size: VERSIONS_AT_ONCE, ...at })
       .catch((thrown: unknown) => {
         if (thrown instanceof PromptdError && thrown.code === "not_found") return undefined;
         throw thrown;

@@ -49,10 +49,15 @@ it("a label that needs approval is asked for once, and the others move", async (
     `? a  production 1 -> 2 waits for approval: promptd approve ${pending.id}\n\nPlan: 0 to create, 0 to move, 0 to prune, 0 left, 1 to wait for approval\n`,
   );
   expect(await waiting()).toEqual([pending]);
+  // Nor does it keep others from being deployed.
+  await bench.write("b.prompt", "---\nlabels: []\n---\nb");
+  const beside = await bench.run();
+  expect(beside).toMatchObject({ code: 0, err: "" });
+  expect(beside.out).toMatch(/^Done: 1 created, .*, 0 left, 1 waiting for approval$/m);
   const approved = await bench.cli(`approve ${pending.id} --reason yes`, { env: approver });
   expect(approved).toMatchObject({ code: 0 });
   expect(await labels()).toEqual({ latest: 2, production: 2, staging: 2 });
-  expect((await bench.run()).out).toBe("Plan: nothing to do, 1 left\n");
+  expect((await bench.run()).out).toBe("Plan: nothing to do, 2 left\n");
 });
 
 it("a new prompt is made without it, and a prune asks for it", async () => {

@@ -131,15 +131,15 @@ Done: 1 created, 0 moved, 0 pruned, 0 left
   });
 
   it("is of one label", async () => {
-    await bench.write("a.prompt", "---\nlabels: [production, staging]\n---\ntwo");
+    await bench.write("a.prompt", "---\nlabels: [production, staging]\n---\none");
     await bench.remove("a.md");
+    // Nobody is served by a label that is not there.
+    expect(await bench.run("--canary 10")).toMatchObject({ code: 0 });
+    expect(await bench.labels("a")).toEqual({ latest: 1, production: 1, staging: 1 });
+    await bench.write("a.prompt", "---\nlabels: [production, staging]\n---\ntwo");
     const ended = await bench.run("--canary 10");
     expect(ended).toMatchObject({ code: 1 });
     expect(ended.out).toContain("! a  a.prompt: staging would move too, and --canary is for");
-    await bench.service.prompts.setLabels({
-      name: "a",
-      moves: [{ label: "staging", version: 1 }],
-    });
     expect(await bench.run("--canary 10 --label staging")).toMatchObject({ code: 0 });
     expect(await bench.labels("a")).toEqual({ latest: 2, production: 1, staging: 1 });
     expect(await rollout()).toBeUndefined();
