@@ -91,3 +91,15 @@ it("a key without the scope to release is told, and what was made stays", async 
   expect(await labels()).toEqual({ latest: 2, production: 1, staging: 1 });
   expect((await bench.run()).out).toContain("~ a  production 1 -> 2\n");
 });
+
+it("a key that is limited to some prompts deploys those", async () => {
+  await bench.write("b/c.md", "c");
+  const { READ, WRITE, RELEASE } = Scope;
+  const { secretKey } = await service.newKey([READ, WRITE, RELEASE], ["b/*"]);
+  const env = { PROMPTD_API_KEY: secretKey };
+  expect(await bench.run("", { env })).toMatchObject({ code: 6, out: "" });
+  expect(await bench.run("b/* --prune", { env })).toMatchObject({ code: 0, err: "" });
+  expect((await bench.run("b/*", { env })).out).toMatch(
+    /^\? b\/c {2}production \(none\) -> 1 waits/,
+  );
+});
