@@ -75,6 +75,11 @@ const FORBIDDEN: [place: string, imported: string][] = [
   ["src/check", "../cases/folder.ts"],
   ["src/files", "../cases/folder.ts"],
   ["src/core", "../cases/folder.ts"],
+  ["src/deploy", "../sync/sync.ts"],
+  ["src/deploy", "../rpc/convert.ts"],
+  ["src/deploy", "../cli/output.ts"],
+  ["src/client", "../deploy/deploy.ts"],
+  ["src/files", "../deploy/plan.ts"],
 ];
 
 const ALLOWED: [place: string, imported: string][] = [
@@ -90,6 +95,8 @@ const ALLOWED: [place: string, imported: string][] = [
   ["src/cases", "../core/template/compile.ts"],
   ["src/cases", "../files/patch.ts"],
   ["src/cases", "ai"],
+  ["src/deploy", "../client/service.ts"],
+  ["src/deploy", "../files/naming.ts"],
   ["src/sources/langfuse", "../../core/ports.ts"],
   ["src/sources/langfuse", "langfuse"],
   ["src/trace", "../core/ports.ts"],

@@ -25,7 +25,7 @@ export const EXIT = {
 export const EXIT_MEANING: Record<keyof typeof EXIT, string> = {
   ok: "done",
   failed:
-    "refused or failed; also when some files of an import, an export or a sync were refused, or a migration left something",
+    "refused or failed; also when some files of an import, an export or a sync were refused, `validate` found an error, a `deploy` had one in its plan or was not done, or a migration left something",
   usage: "wrong usage; nothing was tried",
   notFound: "there is no such prompt, version, label, rollout or pending change",
   conflict:
