@@ -46,12 +46,21 @@ export interface OpenService {
   close(): void;
 }
 
-/** Connects with the first call. @throws invalid for an address that is none, and for files that cannot be used for TLS */
-export async function openService(connection: Connection): Promise<OpenService> {
+/** In milliseconds: what does not answer pings is connected anew, also where nobody said that it is gone. */
+const PINGS = { pingIntervalMs: 15_000, pingTimeoutMs: 5000 };
+
+/**
+ * Connects with the first call.
+ *
+ * @param behind whether calls under way let the process end
+ * @throws invalid for an address that is none, and for files that cannot be used for TLS
+ */
+export async function openService(connection: Connection, behind = false): Promise<OpenService> {
   const { address, timeoutMs, apiKey, tls } = connection;
   const baseUrl = baseUrlOf(connection);
   const secure = baseUrl.startsWith("https:") ? await readClientTls(tls) : undefined;
-  const sessionManager = new Http2SessionManager(baseUrl, undefined, secure);
+  const Sessions = behind ? SessionsBehind : Http2SessionManager;
+  const sessionManager = new Sessions(baseUrl, PINGS, secure);
   const transport = createGrpcTransport({
     baseUrl,
     sessionManager,
@@ -67,6 +76,15 @@ export async function openService(connection: Connection): Promise<OpenService> 
     },
     close: () => sessionManager.abort(),
   };
+}
+
+/** A connection that keeps no process from ending. */
+class SessionsBehind extends Http2SessionManager {
+  override async request(...args: Parameters<Http2SessionManager["request"]>) {
+    const stream = await super.request(...args);
+    stream.session?.unref();
+    return stream;
+  }
 }
 
 /** Connects, does the work, and disconnects. */
@@ -89,6 +107,12 @@ export function baseUrlOf({ address, tls }: Pick<Connection, "address" | "tls">)
   if (URL.canParse(url)) return url;
   const description = "expected HOST:PORT or a URL such as http://127.0.0.1:50051";
   throw PromptdError.invalid({ field: "address", description });
+}
+
+/** Whether a call failed in a way that says something of all others: the service itself is not there, or too slow. */
+export function isConnectionFault({ code, cause }: PromptdError): boolean {
+  // What the service says itself, such as that its database is gone, has no cause here.
+  return code === "deadline" || (code === "unavailable" && cause !== undefined);
 }
 
 function bearer(apiKey: string): Interceptor {
@@ -135,16 +159,21 @@ function fromWire(error: ConnectError, address: string): PromptdError {
     return new PromptdError("deadline", `no answer from ${address} in time; see --timeout`);
   }
   const fault = cause && tlsFault(cause);
-  if (fault) return new PromptdError("unavailable", `no promptd at ${address}: ${fault}`);
+  if (fault)
+    return new PromptdError("unavailable", `no promptd at ${address}: ${fault}`, { cause });
   if (code === Code.Canceled && rawMessage.startsWith("http/2 stream closed")) {
     const advice =
       "does it speak TLS (--ca-cert), or know another CA than that of your --client-cert?";
-    return new PromptdError("unavailable", `${address} broke the connection off; ${advice}`);
+    return new PromptdError("unavailable", `${address} broke the connection off; ${advice}`, {
+      cause: error,
+    });
   }
   // Only this side knows of a broken connection; what the service says has no cause here.
   if (code === Code.Unavailable && cause !== undefined) {
     const advice = "start one with `promptd serve`, or name its --address";
-    return new PromptdError("unavailable", `no promptd at ${address} (${rawMessage}); ${advice}`);
+    return new PromptdError("unavailable", `no promptd at ${address} (${rawMessage}); ${advice}`, {
+      cause,
+    });
   }
   const delay = error.findDetails(RetryInfoSchema)[0]?.retryDelay;
   const retryAfterMs = delay && durationMs(delay);
