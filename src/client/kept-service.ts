@@ -6,7 +6,7 @@ export class KeptService {
   readonly #behind: boolean;
   #opened: Promise<OpenService> | undefined;
 
-  /** @param behind whether calls under way let the process end */
+  /** @param behind whether what is under way lets the process end */
   constructor(connection: Connection, behind = false) {
     this.#connection = connection;
     this.#behind = behind;

@@ -10,7 +10,7 @@ import {
   type Interceptor,
   type Transport,
 } from "@connectrpc/connect";
-import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { createGrpcTransport } from "@connectrpc/connect-node";
 import { BadRequestSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { ChangeService } from "../../gen/promptd/v1/change_service_pb.ts";
 import { PolicyService } from "../../gen/promptd/v1/policy_service_pb.ts";
@@ -18,6 +18,7 @@ import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import { RolloutService } from "../../gen/promptd/v1/rollout_service_pb.ts";
 import "../rpc/text-encoding.ts";
 import { type ErrorCode, PromptdError } from "../core/errors.ts";
+import { Sessions } from "./sessions.ts";
 import { type ClientTlsFiles, readClientTls, tlsFault } from "./tls.ts";
 
 /** Where the service is, and how long a call may take. */
@@ -46,21 +47,17 @@ export interface OpenService {
   close(): void;
 }
 
-/** In milliseconds: what does not answer pings is connected anew, also where nobody said that it is gone. */
-const PINGS = { pingIntervalMs: 15_000, pingTimeoutMs: 5000 };
-
 /**
  * Connects with the first call.
  *
- * @param behind whether calls under way let the process end
+ * @param behind whether what is under way lets the process end
  * @throws invalid for an address that is none, and for files that cannot be used for TLS
  */
 export async function openService(connection: Connection, behind = false): Promise<OpenService> {
   const { address, timeoutMs, apiKey, tls } = connection;
   const baseUrl = baseUrlOf(connection);
   const secure = baseUrl.startsWith("https:") ? await readClientTls(tls) : undefined;
-  const Sessions = behind ? SessionsBehind : Http2SessionManager;
-  const sessionManager = new Sessions(baseUrl, PINGS, secure);
+  const sessionManager = new Sessions(baseUrl, secure, behind);
   const transport = createGrpcTransport({
     baseUrl,
     sessionManager,
@@ -76,15 +73,6 @@ export async function openService(connection: Connection, behind = false): Promi
     },
     close: () => sessionManager.abort(),
   };
-}
-
-/** A connection that keeps no process from ending. */
-class SessionsBehind extends Http2SessionManager {
-  override async request(...args: Parameters<Http2SessionManager["request"]>) {
-    const stream = await super.request(...args);
-    stream.session?.unref();
-    return stream;
-  }
 }
 
 /** Connects, does the work, and disconnects. */
