@@ -6,7 +6,7 @@ import { rootCertificates } from "node:tls";
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { type RegisterOptions, registerPrompts } from "../../src/library/prompts/index.ts";
 import { against } from "../cli/promptd.ts";
-import { until } from "../langfuse/behind.ts";
+import { startChain, until } from "../langfuse/behind.ts";
 import { freePort } from "../support/ports.ts";
 import { type ServiceProcess, spawnService } from "../support/process.ts";
 import { startApplication } from "./applications.ts";
@@ -267,6 +267,38 @@ describe("an application with prompts in its code", () => {
       expect(versions).toHaveLength(2);
       expect(versions.flatMap(({ labels }) => labels)).toEqual(["tracking"]);
     }
+  });
+});
+
+describe("a version with the code's content", () => {
+  it("is found however many came after it", async () => {
+    await serve();
+    const create = (value: string) =>
+      service.prompts.createVersion({ name: "p", template: { case: "text", value } });
+    await create("code");
+    for (let version = 2; version <= 202; version++) await create(`text ${version}`);
+    const prompts = register({ p: "code" });
+    expect(await prompts.registered()).toEqual([
+      { name: "p", version: 1, created: false, mode: "tracking" },
+    ]);
+  });
+
+  it("is made and found where prompts live in a Langfuse", async () => {
+    const chain = await startChain();
+    onTestFinished(() => chain.close());
+    const address = chain.service.runtime.grpcAddress;
+    const run = async (text: string) => {
+      const prompts = registerPrompts({ p: text, chat: REPLY }, { address, timeoutMs: 10_000 });
+      const [{ version, created } = {}] = await prompts.registered();
+      const { resolution } = await prompts.get("p");
+      await prompts.close();
+      return [version, created, resolution !== undefined];
+    };
+    expect(await run("old")).toEqual([1, true, true]);
+    expect(await run("new")).toEqual([2, true, true]);
+    expect(await run("old")).toEqual([1, false, true]);
+    const { versions } = await chain.service.prompts.listVersions({ name: "p" });
+    expect(versions.map(({ labels }) => labels)).toEqual([["latest"], ["tracking"]]);
   });
 });
 

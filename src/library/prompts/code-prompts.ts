@@ -26,7 +26,7 @@ export interface RegisterOptions {
   /** HOST:PORT or a URL of a running promptd; default 127.0.0.1:50051. */
   address?: string;
   /** The scopes read, write and release are needed. */
-  apiKey?: string;
+  apiKey?: string | undefined;
   tls?: ClientTlsFiles;
   /** How long an answer may take, in milliseconds; default 1000. */
   timeoutMs?: number;
@@ -35,7 +35,7 @@ export interface RegisterOptions {
   /** Named in the history. */
   application?: string;
   /** Default: what git or the CI says of the working directory. */
-  gitCommit?: string;
+  gitCommit?: string | undefined;
   /** Told what fails behind: what is refused for good, and what is tried again later. */
   onError?: (error: PromptdError) => void;
 }
