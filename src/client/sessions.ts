@@ -6,7 +6,7 @@ import { connect as connectTls } from "node:tls";
 import { Http2SessionManager } from "@connectrpc/connect-node";
 
 /** In milliseconds: what does not answer pings is connected anew, also where nobody said that it is gone. */
-const PINGS = { pingIntervalMs: 15_000, pingTimeoutMs: 5000 };
+const PINGS = { pingIntervalMs: 15_000, pingTimeoutMs: 15_000 };
 
 /** How long a connection may take to come about. The system would go on for minutes, and the process with it. */
 const CONNECT_MS = 5000;

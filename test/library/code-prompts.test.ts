@@ -270,6 +270,21 @@ describe("an application with prompts in its code", () => {
   });
 });
 
+it("is adopted whole while others register it, or not at all", async () => {
+  await serve();
+  const names = Array.from({ length: 20 }, (_, at) => `p${at}`);
+  const commit = (text: string) =>
+    register(Object.fromEntries(names.map((name) => [name, text]))).registered();
+  await commit("one");
+  const registering = [commit("two"), commit("three")];
+  const adopted = await Promise.all(names.map((name) => cli(`adopt ${name}`)));
+  await Promise.all(registering);
+  for (const [at, name] of names.entries()) {
+    const labels = (await versionsOf(name)).flatMap((version) => version.labels);
+    expect(labels).toEqual([adopted[at]?.code === 0 ? "production" : "tracking"]);
+  }
+});
+
 describe("a version with the code's content", () => {
   it("is found however many came after it", async () => {
     await serve();

@@ -61,7 +61,7 @@ const TIMEOUT_MS = 1000;
 const REGISTRATION_TIMEOUT_MS = 10_000;
 
 /** Streams at a time; of prompts beyond theirs, calls find out. */
-const MOST_STREAMS = 10;
+const MOST_STREAMS = 8;
 
 /**
  * Registers prompts and answers for them from then on. It returns at once: nothing of
