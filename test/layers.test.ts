@@ -39,6 +39,8 @@ const FORBIDDEN: [place: string, imported: string][] = [
   ["src/http", "../sources/langfuse/webhook.ts"],
   ["src/telemetry", "../http/routes.ts"],
   ["src/tls", "../http/server.ts"],
+  ["src/workers", "../runtime.ts"],
+  ["src/workers", "../telemetry/metrics.ts"],
   ["src/core", "@opentelemetry/api"],
   ["src/core", "../trace/tracing.ts"],
   ["src/trace", "../store/registry.ts"],

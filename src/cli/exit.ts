@@ -3,6 +3,7 @@
 import { CommanderError } from "commander";
 import { type ErrorCode, PromptdError } from "../core/errors.ts";
 import { DatabaseFault } from "../store/database.ts";
+import { WorkerFailed } from "../workers/failed.ts";
 import { oneLine } from "./output.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -67,6 +68,8 @@ export function asUsage<Result>(read: () => Result): Result {
 export function report(thrown: unknown, terminal: Terminal): number {
   // Commander has told its errors already.
   if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  // So has a worker.
+  if (thrown instanceof WorkerFailed) return thrown.exitCode;
   const error = thrown instanceof WrongUsage ? thrown.cause : thrown;
   const [line, ...below] = errorLines(error);
   terminal.err(`promptd: ${oneLine(line ?? "")}\n`);
