@@ -63,6 +63,11 @@ const FORBIDDEN: [place: string, imported: string][] = [
   ["src/sync", "../client/service.ts"],
   ["src/library", "../store/registry.ts"],
   ["src/library", "../settings.ts"],
+  ["src/library", "./prompts/code-prompts.ts"],
+  ["src/library/prompts", "../../sync/sync.ts"],
+  ["src/library/prompts", "../../files/project.ts"],
+  ["src/library/prompts", "../loader.ts"],
+  ["src/library/prompts", "../../store/registry.ts"],
   ["src/files", "../client/service.ts"],
   ["src/check", "../sync/sync.ts"],
   ["src/check", "../client/service.ts"],
@@ -108,6 +113,7 @@ const ALLOWED: [place: string, imported: string][] = [
   ["src/client", "../rpc/convert.ts"],
   ["src/library", "../sources/langfuse/source.ts"],
   ["src/library", "../sync/sync.ts"],
+  ["src/library/prompts", "../../client/service.ts"],
   ["src/client", "../../gen/promptd/v1/prompt_pb.ts"],
 ];
 
