@@ -131,9 +131,17 @@ export async function followLabel(
 }
 
 /** Give or take half; keeps no process from ending. */
-export async function waitABit(ms: number, stop: AbortSignal): Promise<void> {
-  const options = { signal: stop, ref: false };
-  await pause(ms * (0.5 + Math.random()), undefined, options).catch(() => {});
+export function waitABit(ms: number, stop: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      stop.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms * (0.5 + Math.random())).unref();
+    stop.addEventListener("abort", end);
+    if (stop.aborted) end();
+  });
 }
 
 /** What rings while nobody waits is heard by who waits next. */

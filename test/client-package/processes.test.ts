@@ -80,6 +80,18 @@ it("lets a process end once it is closed, with all its calls counted", async () 
   expect(await counted(service)).toEqual([500n]);
 });
 
+it("keeps no process that has nothing else to do", async () => {
+  const service = await spawnService({ PROMPTD_DATA_DIR: folder });
+  await create(service, "one");
+  const program = `
+    import { createPromptdClient } from "./packages/client/src/index.ts";
+    const client = createPromptdClient({ address: ${JSON.stringify(service.grpcAddress)}, prompts: ["a"] });
+    await client.ready();
+    console.log(client.get("a").stale);
+  `;
+  expect(await run(program)).toBe("false");
+});
+
 it("lets a process end also where there is no service", async () => {
   const address = `127.0.0.1:${await freePort()}`;
   const program = `

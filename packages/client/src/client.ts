@@ -1,5 +1,6 @@
 import { v7 as newId } from "uuid";
-import { baseUrlOf, openService } from "../../../src/client/service.ts";
+import { KeptService } from "../../../src/client/kept-service.ts";
+import { baseUrlOf, type Service } from "../../../src/client/service.ts";
 import type { ClientTlsFiles } from "../../../src/client/tls.ts";
 import type { Answer } from "../../../src/core/answer.ts";
 import { CallCounts } from "../../../src/core/call-counts.ts";
@@ -89,11 +90,13 @@ export class PromptdClient {
   readonly #fallbacks: ReadonlyMap<string, Answer>;
   /** Watched from the start. */
   readonly #asked: WatchedPrompt[] = [];
+  readonly #service: KeptService;
   readonly #streams: Streams;
   readonly #counts: CallCounts;
   /** Told when something may have become known. */
   readonly #waiting = new Set<() => void>();
   readonly #onFault: (error: PromptdError) => void;
+  #closed = false;
   #watched = 0;
   #fault: PromptdError | undefined;
 
@@ -102,8 +105,9 @@ export class PromptdClient {
     const { prompts = [], fallbacks = {} } = options;
     baseUrlOf({ address, tls });
     this.#onFault = onFault;
+    this.#service = new KeptService({ address, apiKey, tls, timeoutMs: CALL_TIMEOUT_MS }, true);
     this.#streams = new Streams({
-      open: () => openService({ address, apiKey, tls, timeoutMs: CALL_TIMEOUT_MS }),
+      connect: () => this.#connect(),
       onTold: () => {
         this.#fault = undefined;
         for (const wake of this.#waiting) wake();
@@ -114,7 +118,7 @@ export class PromptdClient {
         for (const wake of this.#waiting) wake();
       },
     });
-    const reported = new ReportedCounts(() => this.#streams.connect(), onFault);
+    const reported = new ReportedCounts(() => this.#connect(), onFault);
     this.#counts = new CallCounts(reported, { writer: newId() });
     this.#fallbacks = new Map(
       Object.entries(fallbacks).map(([name, value]) => [name, fallbackAnswer(name, value)]),
@@ -198,9 +202,17 @@ export class PromptdClient {
   /** Reports what was counted, and lets go of everything: what is known stays, and is stale. */
   async close(): Promise<void> {
     const lost = await this.#counts.close();
-    await this.#streams.close();
+    this.#streams.close();
+    this.#closed = true;
+    await this.#service.close();
     if (lost === 0) return;
     this.#onFault(new PromptdError("unavailable", `${lost} calls could not be reported`));
+  }
+
+  /** @throws unavailable once the client is closed, invalid for files that cannot be used for TLS */
+  async #connect(): Promise<Service> {
+    if (this.#closed) throw new PromptdError("unavailable", "the client was closed");
+    return this.#service.open();
   }
 
   #find(name: string, { label, version }: GetOptions): WatchedPrompt | undefined {

@@ -14,10 +14,10 @@ const PASSING: readonly ErrorCode[] = [
 
 /** Where calls that were answered here are counted: the service, which adds a batch once. */
 export class ReportedCounts implements CallCountStore {
-  readonly #connect: () => Promise<{ service: Service }>;
+  readonly #connect: () => Promise<Service>;
   readonly #onLost: (error: PromptdError) => void;
 
-  constructor(connect: () => Promise<{ service: Service }>, onLost: (error: PromptdError) => void) {
+  constructor(connect: () => Promise<Service>, onLost: (error: PromptdError) => void) {
     this.#connect = connect;
     this.#onLost = onLost;
   }
@@ -25,8 +25,8 @@ export class ReportedCounts implements CallCountStore {
   /** A batch that the service will never take is given up, so that others may follow. */
   async add({ writer, number, counts }: CountBatch): Promise<void> {
     try {
-      const { service } = await this.#connect();
-      await service.prompts.reportCalls({
+      const { prompts } = await this.#connect();
+      await prompts.reportCalls({
         writer,
         batch: BigInt(number),
         counts: counts.map(({ name, version, label, arm, calls }) => {

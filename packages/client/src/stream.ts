@@ -1,6 +1,11 @@
 import type { WatchPromptsResponse } from "../../../gen/promptd/v1/prompt_service_pb.ts";
-import type { OpenService, Service } from "../../../src/client/service.ts";
-import { LONGEST_PAUSE_MS, SHORTEST_PAUSE_MS, spoken } from "../../../src/client/watching.ts";
+import type { Service } from "../../../src/client/service.ts";
+import {
+  LONGEST_PAUSE_MS,
+  SHORTEST_PAUSE_MS,
+  spoken,
+  waitABit,
+} from "../../../src/client/watching.ts";
 import { PromptdError } from "../../../src/core/errors.ts";
 import type { Selector } from "../../../src/core/prompt.ts";
 import type { Line, WatchedPrompt } from "./watched-prompt.ts";
@@ -12,10 +17,8 @@ const FIRST_MS = 10_000;
 const DOUBTFUL_MS = 15_000;
 
 export interface StreamParts {
-  /** The connection that stands, or a new one. @throws where there is none */
-  connect(): Promise<OpenService>;
-  /** Told of a connection that answers nothing any more. */
-  broken(connection: OpenService): void;
+  /** @throws invalid for files that cannot be used for TLS */
+  connect(): Promise<Service>;
   /** Told that something may have become known. */
   onTold(): void;
   /** Told why the stream has ended. It is begun again, unless that is answered with false. */
@@ -61,24 +64,19 @@ export class Stream implements Line {
     const { signal } = this.#stop;
     let pauseMs = SHORTEST_PAUSE_MS;
     while (!signal.aborted) {
-      let connection: OpenService | undefined;
       try {
-        connection = await this.#parts.connect();
-        for await (const message of this.#messages(connection.service)) {
-          await this.#take(message, connection.service);
+        const service = await this.#parts.connect();
+        for await (const message of this.#messages(service)) {
+          await this.#take(message, service);
           pauseMs = SHORTEST_PAUSE_MS;
         }
       } catch (thrown) {
         if (signal.aborted) return;
-        const error = PromptdError.from(thrown);
-        // Whatever it waits for, it does not come on this one.
-        if (error.code === "deadline" && connection) this.#parts.broken(connection);
         this.#connected = false;
-        if (!this.#parts.onFault(error)) return;
+        if (!this.#parts.onFault(PromptdError.from(thrown))) return;
       }
       this.#connected = false;
-      const ms = pauseMs * (0.5 + Math.random());
-      await pause(ms, signal);
+      await waitABit(pauseMs, signal);
       pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
     }
   }
@@ -127,18 +125,4 @@ function selectorField(selector: Selector) {
   return "version" in selector
     ? ({ case: "version", value: selector.version } as const)
     : ({ case: "label", value: selector.label } as const);
-}
-
-/** Keeps no process alive, and is cut short by the signal. */
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const end = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", end);
-      resolve();
-    };
-    const timer = setTimeout(end, ms);
-    timer.unref();
-    signal.addEventListener("abort", end);
-  });
 }

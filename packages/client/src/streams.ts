@@ -1,16 +1,17 @@
-import type { OpenService } from "../../../src/client/service.ts";
-import { PromptdError } from "../../../src/core/errors.ts";
+import type { Service } from "../../../src/client/service.ts";
+import type { PromptdError } from "../../../src/core/errors.ts";
 import { LIMITS } from "../../../src/core/validate.ts";
 import { Stream } from "./stream.ts";
 import type { WatchedPrompt } from "./watched-prompt.ts";
 
 export interface StreamsParts {
-  open(): Promise<OpenService>;
+  /** @throws invalid for files that cannot be used for TLS */
+  connect(): Promise<Service>;
   onTold(): void;
   onFault(error: PromptdError): void;
 }
 
-/** The streams that watch prompts, as few as can be, over one connection. */
+/** The streams that watch prompts, as few as can be. */
 export class Streams {
   readonly #parts: StreamsParts;
   /** The newest last. */
@@ -19,32 +20,10 @@ export class Streams {
   readonly #replaced = new WeakMap<Stream, Stream>();
   /** Prompts that no stream watches yet. */
   #added: WatchedPrompt[] = [];
-  #connection: Promise<OpenService> | undefined;
-  /** The same, once it is there. */
-  #opened: OpenService | undefined;
   #closed = false;
 
   constructor(parts: StreamsParts) {
     this.#parts = parts;
-  }
-
-  /** The connection that stands, or a new one. @throws unavailable once it is closed; where files for TLS cannot be used */
-  connect(): Promise<OpenService> {
-    if (this.#closed) {
-      return Promise.reject(new PromptdError("unavailable", "the client was closed"));
-    }
-    this.#connection ??= this.#parts.open().then(
-      (opened) => {
-        this.#opened = opened;
-        return opened;
-      },
-      (thrown: unknown) => {
-        // Its files may be there next time.
-        this.#connection = undefined;
-        throw thrown;
-      },
-    );
-    return this.#connection;
   }
 
   /** Watches a prompt beside the others. Prompts that are added at a time come into one stream. */
@@ -53,11 +32,9 @@ export class Streams {
     if (this.#added.length === 1) queueMicrotask(() => this.#begin());
   }
 
-  async close(): Promise<void> {
+  close(): void {
     this.#closed = true;
     for (const stream of this.#streams) stream.stop();
-    const connection = await this.#connection?.catch(() => undefined);
-    connection?.close();
   }
 
   /** A stream cannot be given more prompts, so one with room is replaced. */
@@ -80,10 +57,9 @@ export class Streams {
 
   /** @param before tells of its prompts until the new one does */
   #run(prompts: readonly WatchedPrompt[], before?: Stream): void {
-    const { onTold, onFault } = this.#parts;
+    const { connect, onTold, onFault } = this.#parts;
     const stream = new Stream(prompts, {
-      connect: () => this.connect(),
-      broken: (connection) => this.#drop(connection),
+      connect,
       onTold: () => {
         if (before !== undefined) this.#end(before);
         onTold();
@@ -109,14 +85,6 @@ export class Streams {
     const half = before ? prompts.length : Math.ceil(prompts.length / 2);
     this.#run(prompts.slice(0, half));
     if (half < prompts.length) this.#run(prompts.slice(half));
-  }
-
-  #drop(connection: OpenService): void {
-    // Another stream has found it first.
-    if (this.#opened !== connection) return;
-    connection.close();
-    this.#opened = undefined;
-    this.#connection = undefined;
   }
 
   #end(stream: Stream): void {
