@@ -1,59 +1,18 @@
 import { v7 as newId } from "uuid";
 import { KeptService } from "../../../src/client/kept-service.ts";
 import { baseUrlOf, type Service } from "../../../src/client/service.ts";
-import type { ClientTlsFiles } from "../../../src/client/tls.ts";
 import type { Answer } from "../../../src/core/answer.ts";
 import { CallCounts } from "../../../src/core/call-counts.ts";
 import { Choices } from "../../../src/core/choice.ts";
 import { PromptdError } from "../../../src/core/errors.ts";
-import {
-  type ChatMessage,
-  DEFAULT_LABEL,
-  type JsonValue,
-  type Selector,
-} from "../../../src/core/prompt.ts";
+import { DEFAULT_LABEL, type Selector } from "../../../src/core/prompt.ts";
 import { LIMITS, Validator } from "../../../src/core/validate.ts";
-import { type Fallback, fallbackAnswer, fallbackGiven } from "./fallbacks.ts";
-import { type CompileOptions, givenAs, Prompt, type Resolution } from "./prompt.ts";
+import { fallbackAnswer, fallbackGiven } from "./fallbacks.ts";
+import type { ClientOptions, CompiledPrompt, GetOptions } from "./options.ts";
+import { type CompileOptions, givenAs, Prompt } from "./prompt.ts";
 import { ReportedCounts } from "./reported-counts.ts";
 import { Streams } from "./streams.ts";
 import { WatchedPrompt } from "./watched-prompt.ts";
-
-/** A prompt, and how it is asked for: by its name alone, label `production`. */
-export interface Asked {
-  name: string;
-  label?: string;
-  version?: number;
-}
-
-export interface ClientOptions {
-  /** HOST:PORT or a URL of a promptd's gRPC; default 127.0.0.1:50051. */
-  address?: string;
-  apiKey?: string;
-  /** PEM files; with a certificate among them, HOST:PORT is https. */
-  tls?: ClientTlsFiles;
-  /** Watched from the start; those with a fallback value are anyway. */
-  prompts?: readonly (string | Asked)[];
-  /** By name: what answers, whatever the label, where nothing is known of a prompt. */
-  fallbacks?: Readonly<Record<string, Fallback>>;
-  /** Told what keeps the client from hearing of changes, and of counts that the service refuses. */
-  onFault?: (error: PromptdError) => void;
-}
-
-export interface GetOptions {
-  /** Whom rollouts split: at most 1 KiB. Empty or absent: nobody in particular. */
-  userId?: string | undefined;
-  /** Default: `production`. */
-  label?: string | undefined;
-  /** In the place of a label; no rollout changes it. */
-  version?: number | undefined;
-}
-
-/** A filled template, and what it was made from. */
-export type CompiledPrompt = (
-  | { type: "text"; text: string; messages?: undefined }
-  | { type: "chat"; messages: ChatMessage[]; text?: undefined }
-) & { prompt: Prompt; config: JsonValue; readonly resolution: Resolution };
 
 const DEFAULT_ADDRESS = "127.0.0.1:50051";
 

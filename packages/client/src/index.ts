@@ -3,13 +3,7 @@
 export type { ClientTlsFiles } from "../../../src/client/tls.ts";
 export { type ErrorCode, PromptdError } from "../../../src/core/errors.ts";
 export type { ChatItem, ChatMessage, JsonValue, PromptBody } from "../../../src/core/prompt.ts";
-export {
-  type Asked,
-  type ClientOptions,
-  type CompiledPrompt,
-  createPromptdClient,
-  type GetOptions,
-  type PromptdClient,
-} from "./client.ts";
+export { createPromptdClient, type PromptdClient } from "./client.ts";
 export type { Fallback } from "./fallbacks.ts";
+export type { Asked, ClientOptions, CompiledPrompt, GetOptions } from "./options.ts";
 export type { CompileOptions, Prompt, Resolution } from "./prompt.ts";

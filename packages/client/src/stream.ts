@@ -103,10 +103,11 @@ export class Stream implements Line {
           ? event.value.items
           : [];
     if (event.case === "snapshot") this.#revision = undefined;
+    const { signal } = this.#stop;
     for (const { index, item } of items) {
-      if (item !== undefined) await this.prompts[index]?.take(item, ask);
+      if (item !== undefined) await this.prompts[index]?.take(item, ask, signal);
     }
-    if (this.#stop.signal.aborted) return;
+    if (signal.aborted) return;
     if (revision > 0n) this.#revision = revision;
     this.#doubtful = event.case === "heartbeat" && event.value.stale;
     if (!this.#doubtful) {

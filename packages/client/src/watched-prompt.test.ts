@@ -130,6 +130,26 @@ it("gives users of an arm that cannot be reached control, as what stands in", as
   expect(["", "one", "two", "three"].map(given)).toEqual(["v1", "v2", "v1", "v1 stale"]);
 });
 
+it("keeps the arms that it knows while the service cannot reach one", async () => {
+  const overrides = { one: "arm0" };
+  await take({ ...told(1), rollout: split([told(2)], overrides) });
+  vi.advanceTimersByTime(1000);
+  await take({ ...told(1), rollout: split([failed(Code.Unavailable)], overrides) });
+  expect(["", "one"].map(given)).toEqual(["v1 stale", "v2 stale"]);
+  expect(watched.ageMs).toBe(1000);
+  await take({ ...told(3), rollout: split([failed(Code.Unavailable)], overrides) });
+  expect(["", "one"].map(given)).toEqual(["v3", "v3 stale"]);
+});
+
+it("takes nothing of a stream that has been replaced meanwhile", async () => {
+  const replaced = new AbortController();
+  const taking = watched.take(create(BatchItemSchema, told(1)), never, replaced.signal);
+  replaced.abort();
+  await take(told(2));
+  await taking;
+  expect(given()).toBe("v2");
+});
+
 it("answers with arms also where there is no control", async () => {
   const overrides = { one: "arm0", two: "arm1" };
   const arms = [told(2), failed(Code.NotFound)];

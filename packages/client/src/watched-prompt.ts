@@ -108,19 +108,15 @@ export class WatchedPrompt implements Freshness {
 
   /**
    * Takes what was told. What stands in for an answer while the service cannot reach
-   * where prompts live is taken where nothing newer is known.
+   * where prompts live is taken where nothing better is known.
    *
+   * @param signal aborted once another stream tells of it
    * @throws what asking throws; refused for a service that does not tell of rollouts
    */
-  async take(item: BatchItem, ask: AskForArm): Promise<void> {
+  async take(item: BatchItem, ask: AskForArm, signal?: AbortSignal): Promise<void> {
     const told = await toldOf(item);
     // It is told later.
     if (told === undefined) return;
-    const since = doubtfulSince(told);
-    if (since !== undefined && this.#isNewerThan(told)) {
-      this.#doubtfulSince ??= Math.min(performance.now(), this.line.vouchedAt);
-      return;
-    }
     if (item.rollout === undefined && isSplit(item)) throw TOO_OLD;
     const rollout = item.rollout && rolloutOf(item.rollout);
     const arms = await Promise.all(
@@ -130,8 +126,15 @@ export class WatchedPrompt implements Freshness {
           (await answerOf(await ask(this.name, target))),
       ),
     );
+    if (signal?.aborted) return;
+    if (this.#isBetterThan(told, arms)) {
+      this.#doubtfulSince ??= Math.min(performance.now(), this.line.vouchedAt);
+      return;
+    }
     this.#known = this.#knownOf(told, rollout, arms);
-    this.#doubtfulSince = since;
+    // An arm that cannot be reached is a matter of its users alone.
+    const answers = [told, ...arms.filter((arm) => !(arm instanceof PromptdError))];
+    this.#doubtfulSince = answers.map(doubtfulSince).find((since) => since !== undefined);
   }
 
   /** The service says that what it has told stands. */
@@ -144,9 +147,18 @@ export class WatchedPrompt implements Freshness {
     this.#known ??= { plain: error, sides: new Map(), revision: 0 };
   }
 
-  #isNewerThan(told: ToldAnswer | PromptdError): boolean {
-    if (this.#known === undefined || this.#known.plain instanceof PromptdError) return false;
-    return told instanceof PromptdError || told.answer.version.revision < this.#known.revision;
+  /** Whether what is known is better than what the service tells for want of something. */
+  #isBetterThan(
+    told: ToldAnswer | PromptdError,
+    arms: readonly (ToldAnswer | PromptdError)[],
+  ): boolean {
+    const known = this.#known;
+    if (known === undefined || known.plain instanceof PromptdError) return false;
+    if (told instanceof PromptdError) return isDoubtful(told);
+    const { revision } = told.answer.version;
+    if (told.stale && revision < known.revision) return true;
+    const lacksArm = arms.some((arm) => arm instanceof PromptdError && isDoubtful(arm));
+    return lacksArm && revision <= known.revision;
   }
 
   #knownOf(
@@ -209,6 +221,11 @@ function isSplit({ result }: BatchItem): boolean {
 /** Since when it is not known whether it stands, on the clock of `performance`. */
 function doubtfulSince(told: ToldAnswer | PromptdError): number | undefined {
   const now = performance.now();
-  if (!(told instanceof PromptdError)) return told.stale ? now - told.ageMs : undefined;
-  return ["not_found", "refused"].includes(told.code) ? undefined : now;
+  if (told instanceof PromptdError) return isDoubtful(told) ? now : undefined;
+  return told.stale ? now - told.ageMs : undefined;
+}
+
+/** Whether it says nothing of the prompt itself. */
+function isDoubtful({ code }: PromptdError): boolean {
+  return code !== "not_found" && code !== "refused";
 }
