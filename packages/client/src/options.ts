@@ -16,7 +16,7 @@ export interface Asked {
 export interface ClientOptions {
   /** HOST:PORT or a URL of a promptd's gRPC; default 127.0.0.1:50051. */
   address?: string;
-  apiKey?: string;
+  apiKey?: string | undefined;
   /** PEM files; with a certificate among them, HOST:PORT is https. */
   tls?: ClientTlsFiles;
   /** Watched from the start; those with a fallback value are anyway. */

@@ -230,6 +230,21 @@ it("finds which of them the key is not for", async () => {
   expect(all.map(({ stale }) => stale)).toEqual([false, false, true, false]);
 });
 
+it("loses none of them where a stream that has replaced another is refused later", async () => {
+  const a = add("a");
+  await settle();
+  await last().say(snapshot(1n));
+  const b = add("b");
+  await settle();
+  await last().say(snapshot(2n, 2));
+  await last().fail(new PromptdError("forbidden", "not b any more"));
+  await settle();
+  const open = served.filter(({ ended }) => !ended).map(({ names }) => names.join(""));
+  expect(open).toEqual(["a", "b"]);
+  for (const stream of served.slice(-2)) await stream.say(snapshot(3n));
+  expect([a.stale, b.stale]).toEqual([false, false]);
+});
+
 it("leaves nothing running once it is closed", async () => {
   add("a");
   await settle();

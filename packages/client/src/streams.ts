@@ -61,7 +61,9 @@ export class Streams {
     const stream = new Stream(prompts, {
       connect,
       onTold: () => {
+        const before = this.#replaced.get(stream);
         if (before !== undefined) this.#end(before);
+        this.#replaced.delete(stream);
         onTold();
       },
       onFault: (error) => {
