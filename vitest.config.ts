@@ -2,7 +2,7 @@ import { configDefaults, defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
-    include: ["src/**/*.test.ts", "test/**/*.test.ts"],
+    include: ["src/**/*.test.ts", "packages/*/src/**/*.test.ts", "test/**/*.test.ts"],
     // They build programs in other languages: `npm run test:interop`.
     exclude: [...configDefaults.exclude, "test/interop/**"],
     globalSetup: ["test/support/servers.ts"],

@@ -114,8 +114,10 @@ function spdx(license = ""): string {
 }
 
 function requirePermissive(folder: string, { license }: LockedPackage): void {
-  const all = spdx(license).split(" AND ");
-  if (all.every((one) => PERMISSIVE.includes(one))) return;
+  // Of a choice, one that is permissive is enough.
+  const choices = spdx(license).split(" OR ");
+  const isPermissive = (all: string) => all.split(" AND ").every((one) => PERMISSIVE.includes(one));
+  if (choices.some(isPermissive)) return;
   const expected = `expected one of ${PERMISSIVE.join(", ")}`;
   throw new Error(`${folder} has the licence "${license ?? ""}": ${expected}`);
 }

@@ -9,7 +9,7 @@ import { LastKnownRolloutsInFile } from "./cache/last-known-rollouts.ts";
 import { Memory } from "./cache/memory.ts";
 import { Breaker } from "./circuit.ts";
 import type { ChangeTail, FallbackPrompts } from "./core/cache-ports.ts";
-import { type CallCountLookup, CallCounts } from "./core/call-counts.ts";
+import { type CallCountLookup, type CallCountStore, CallCounts } from "./core/call-counts.ts";
 import { PromptdError } from "./core/errors.ts";
 import { Feed } from "./core/feed.ts";
 import { DEFAULT_PROJECT } from "./core/keys.ts";
@@ -81,16 +81,14 @@ export async function openBacking(
   });
 
   const countRows = new CallCountRows(database);
-  const counts = new CallCounts(
-    { add: (batch) => circuit.run(() => countRows.add(batch)) },
-    {
-      writer: newId(),
-      onFault: (err) => log.debug({ err }, "calls that were counted cannot be written"),
-    },
-  );
-  const countLookup: CallCountLookup = {
+  const countStore: CallCountStore & CallCountLookup = {
+    add: (batch) => circuit.run(() => countRows.add(batch)),
     of: (...asked) => circuit.run(() => countRows.of(...asked)),
   };
+  const counts = new CallCounts(countStore, {
+    writer: newId(),
+    onFault: (err) => log.debug({ err }, "calls that were counted cannot be written"),
+  });
 
   const keys = new Keys(database);
   const knownKeys = new KnownKeys(keys, feed, lastKnownGood.keys, circuit);
@@ -165,8 +163,8 @@ export async function openBacking(
     replica,
     /** Counts answers. */
     counts,
-    /** Tells how often versions were answers, as far as it was written. */
-    countLookup,
+    /** Tells how often versions were answers, as far as it was written, and takes what clients have counted. */
+    countStore,
     /** Takes deliveries of Langfuse's webhook, where there is one. */
     receive: langfuse?.receive,
 

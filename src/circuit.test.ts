@@ -39,6 +39,16 @@ describe("Breaker", () => {
     expect(circuit.closed).toBe(true);
   });
 
+  it("leaves alone after fewer failures, and for longer, what is to be spared", async () => {
+    const spared = { timeoutMs: 1000, retries: 0, failures: 1, openMs: 5000 };
+    circuit = new Breaker("the service", spared);
+    await failing(down);
+    vi.advanceTimersByTime(4999);
+    await failing(up);
+    vi.advanceTimersByTime(1);
+    expect(await circuit.run(up)).toBe("answer");
+  });
+
   it("waits for no answer longer than its limit, and says so", async () => {
     const late = expect(circuit.run(() => new Promise(() => {}))).rejects.toMatchObject({
       code: "unavailable",

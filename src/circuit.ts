@@ -15,10 +15,9 @@ import {
 import type { Circuit } from "./core/cache-ports.ts";
 import { isUnreachable, PromptdError } from "./core/errors.ts";
 
-/** After so many failures in a row nothing is called for a while. */
 const FAILURES = 3;
 
-/** Then one call tries. Short, so that answers are fresh soon after all is well again. */
+/** Short, so that answers are fresh soon after all is well again. */
 const OPEN_MS = 500;
 
 /** Before a call that failed at once is tried again, in milliseconds. */
@@ -29,6 +28,10 @@ export interface CircuitOptions {
   timeoutMs: number;
   /** How often a call is tried again that failed at once. */
   retries: number;
+  /** After so many failures in a row nothing is called for a while. Unset: 3. */
+  failures?: number;
+  /** So many milliseconds; then one call tries. Unset: half a second. */
+  openMs?: number;
   /** Of failures, those that say nothing about other calls. Unset: none. */
   isOfOneCall?: (error: PromptdError) => boolean;
 }
@@ -46,15 +49,18 @@ export class Breaker implements Circuit {
   #fault: PromptdError | undefined;
 
   /** @param name as errors and metrics call what is behind it */
-  constructor(name: string, { timeoutMs, retries, isOfOneCall }: CircuitOptions) {
+  constructor(
+    name: string,
+    { timeoutMs, retries, failures = FAILURES, openMs = OPEN_MS, isOfOneCall }: CircuitOptions,
+  ) {
     this.#name = name;
     this.#timeoutMs = timeoutMs;
     const late = timeout(timeoutMs, TimeoutStrategy.Aggressive);
     this.#breaker = circuitBreaker(
       handleWhen((error) => isFault(error) && !isOfOneCall?.(PromptdError.from(error))),
       {
-        breaker: new ConsecutiveBreaker(FAILURES),
-        halfOpenAfter: OPEN_MS,
+        breaker: new ConsecutiveBreaker(failures),
+        halfOpenAfter: openMs,
       },
     );
     const again = retry(handleWhen(isWorthRetrying), {

@@ -54,6 +54,7 @@ import { createLog } from "./telemetry/log.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 import { Certificates } from "./tls/certificates.ts";
 import { openTraces } from "./traces.ts";
+import type { Fellows } from "./workers/worker.ts";
 
 /** A service that runs. */
 export interface Runtime {
@@ -75,19 +76,21 @@ export function databaseUrl({ databaseUrl: url, dataDir }: Settings): string {
 }
 
 /**
+ * @param fellows the workers that this process is one of
  * @throws invalid for settings that cannot hold together and files of certificates that cannot be used,
  * unavailable for a database that cannot be opened
  */
 export async function start(
   settings: Settings,
   log = createLog(settings.logLevel),
+  fellows?: Fellows,
 ): Promise<Runtime> {
   const certificates = await readCertificates(settings, log);
   const database = await openDatabase(databaseUrl(settings), {
     onFault: (message, err) => log.warn({ err }, message),
   });
   try {
-    return await serveOn(database, settings, log, certificates);
+    return await serveOn(database, settings, log, certificates, fellows);
   } catch (error) {
     await database.close();
     throw error;
@@ -99,6 +102,7 @@ async function serveOn(
   settings: Settings,
   log: Logger,
   certificates: Certificates | undefined,
+  fellows: Fellows | undefined,
 ): Promise<Runtime> {
   const metrics = createMetrics();
   const backing = await openBacking(database, settings, log, metrics);
@@ -127,7 +131,7 @@ async function serveOn(
   const prompts = promptService({
     resolver,
     source,
-    counts: backing.countLookup,
+    counts: backing.countStore,
     replica,
     feed,
     tail,
@@ -149,7 +153,7 @@ async function serveOn(
     serving: () => serving,
     standsAlone: backing.standsAlone,
     dependencies: backing.states,
-    metrics: () => metrics.exposition(),
+    metrics: () => (fellows ?? metrics).exposition(),
   });
   const grpc = grpcServer(served, calls, openCalls, log, {
     maxConnectionAgeMs: settings.maxConnectionAge,
@@ -183,6 +187,7 @@ async function serveOn(
     await grpc.close(0);
     throw error;
   });
+  fellows?.join({ feed, snapshot: () => metrics.snapshot() });
   beginning.goOn();
   backing.start();
   certificates?.watch((tls) => {

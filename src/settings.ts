@@ -161,6 +161,13 @@ export const SETTINGS = {
     description:
       "Where Connect, gRPC-Web, Langfuse's API, /healthz, /readyz and /metrics are served, as HOST:PORT.",
   }),
+  workers: setting({
+    env: "PROMPTD_WORKERS",
+    schema: count(1, 128),
+    default: "1",
+    description:
+      "Processes that serve, on the same ports; one that dies is replaced. Memory and all bounds on calls are those of each.",
+  }),
   tlsCert: setting({
     env: "PROMPTD_TLS_CERT",
     schema: pemFile,

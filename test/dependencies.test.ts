@@ -21,10 +21,16 @@ it("tells of each package at run time through what it is here", () => {
   ]);
 });
 
+it("takes a package that leaves the choice of a licence that is permissive", () => {
+  const packages = { "node_modules/a": { ...SOUND, license: "(AFL-2.1 OR MIT)" } };
+  expect(dependencyList(lockfile(packages))).toContain("| `a` | 1.0.0 | AFL-2.1 OR MIT | direct |");
+});
+
 it.each([
   ["no licence", { license: undefined }, 'has the licence ""'],
   ["a licence that binds", { license: "GPL-3.0-only" }, 'has the licence "GPL-3.0-only"'],
   ["a licence beside one that binds", { license: "(MIT AND GPL-3.0-only)" }, "has the licence"],
+  ["a choice of such", { license: "(GPL-3.0-only OR (MIT AND AFL-2.1))" }, "has the licence"],
   ["an install script", { hasInstallScript: true }, "has an install script"],
   ["no hash", { integrity: undefined }, "has no hash"],
 ])("fails on a package at run time with %s", (_, flaw, message) => {

@@ -1,13 +1,9 @@
 /** Whether the prompts of a folder can be composed of each other, as the registry would. */
 
-import {
-  type Component,
-  type CompositionTag,
-  compose,
-  compositionTags,
-} from "../core/composition.ts";
+import { type CompositionTag, compositionTags } from "../core/composition.ts";
 import { PromptdError } from "../core/errors.ts";
-import { FALLBACK_VERSION, type PromptBody } from "../core/prompt.ts";
+import type { PromptBody } from "../core/prompt.ts";
+import { composeFile } from "../files/compose.ts";
 import type { Place } from "../files/places.ts";
 import type { Found } from "./fault.ts";
 import { type CheckedPrompt, textsOf } from "./prompt.ts";
@@ -98,23 +94,15 @@ async function faultOf(
 ): Promise<Pick<Found, "rule" | "message"> | undefined> {
   const { format } = body;
   try {
-    await compose({ name, version: FALLBACK_VERSION, body }, async (child, selector) => {
-      const component: Component = { name: child, version: FALLBACK_VERSION, contentHash: "" };
+    await composeFile(name, body, (child, selector) => {
       const known = "version" in selector ? undefined : children.get(child);
-      if (known) return { ...component, body: known.content.body };
       // Nobody here knows what an old version holds, nor one that has no file.
-      const version = "version" in selector ? selector.version : FALLBACK_VERSION;
-      return { ...component, version, body: { type: "text", format, config: {}, template: "" } };
+      return known?.content.body ?? { type: "text", format, config: {}, template: "" };
     });
     return undefined;
   } catch (thrown) {
     if (!(thrown instanceof PromptdError)) throw thrown;
     const rule = thrown.refusal?.rule === "circular" ? "cycle" : "composition";
-    return { rule, message: withoutVersions(thrown.message) };
+    return { rule, message: thrown.message };
   }
-}
-
-/** A file has no version, and the composer is told of one. */
-function withoutVersions(message: string): string {
-  return message.replaceAll(new RegExp(` v${FALLBACK_VERSION}(?= |,|;|$)`, "g"), "");
 }

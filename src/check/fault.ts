@@ -23,6 +23,7 @@ export const RULES = {
   ],
   "unused-variable": ["warning", "a variable that is declared is used"],
   "config-schema": ["error", "a config keeps the JSON Schema"],
+  "test-case": ["error", "a test case is one that promptd test can run"],
   secret: ["error", "a file holds no secret"],
   tokens: ["warning", "a template is estimated below validate.max_tokens"],
   "missing-child": ["warning", "a prompt that is included has a file in the folder"],

@@ -18,6 +18,7 @@ import { checkLimits, checkPlaceholders } from "./limits.ts";
 import { type CheckedPrompt, textsOf } from "./prompt.ts";
 import { secretsIn, withoutSecrets } from "./secrets.ts";
 import { checkTemplate } from "./template.ts";
+import { checkTestCases } from "./test-cases.ts";
 import { checkVariables } from "./variables.ts";
 
 export interface CheckOptions {
@@ -78,6 +79,7 @@ export async function checkFolder(dir: string, options: CheckOptions): Promise<C
       ...checkPlaceholders(prompt),
       ...checkVariables(prompt, children),
       ...(options.checkConfig?.(prompt) ?? []),
+      ...checkTestCases(prompt),
       ...checkTokens(prompt, options.maxTokens),
       ...(await checkComposition(prompt, children)),
     ]);

@@ -3,6 +3,7 @@
 import { CommanderError } from "commander";
 import { type ErrorCode, PromptdError } from "../core/errors.ts";
 import { DatabaseFault } from "../store/database.ts";
+import { WorkerFailed } from "../workers/failed.ts";
 import { oneLine } from "./output.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -24,7 +25,7 @@ export const EXIT = {
 export const EXIT_MEANING: Record<keyof typeof EXIT, string> = {
   ok: "done",
   failed:
-    "refused or failed; also when some files of an import, an export or a sync were refused, or a migration left something",
+    "refused or failed; also when some files of an import, an export or a sync were refused, `validate` found an error, a `deploy` had one in its plan or was not done, or a migration left something",
   usage: "wrong usage; nothing was tried",
   notFound: "there is no such prompt, version, label, rollout or pending change",
   conflict:
@@ -67,6 +68,8 @@ export function asUsage<Result>(read: () => Result): Result {
 export function report(thrown: unknown, terminal: Terminal): number {
   // Commander has told its errors already.
   if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  // So has a worker.
+  if (thrown instanceof WorkerFailed) return thrown.exitCode;
   const error = thrown instanceof WrongUsage ? thrown.cause : thrown;
   const [line, ...below] = errorLines(error);
   terminal.err(`promptd: ${oneLine(line ?? "")}\n`);

@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
 import type { Lazily } from "./action.ts";
-import { repeatable, withServiceOptions } from "./options.ts";
+import { duration, repeatable, wholeNumber, withServiceOptions } from "./options.ts";
 
 /** The commands about a folder of prompt files. */
 export function addFolderCommands(program: Command, lazily: Lazily): void {
@@ -53,4 +53,29 @@ export function addFolderCommands(program: Command, lazily: Lazily): void {
       new Option("--github", "print annotations, for GitHub Actions").conflicts(["json", "sarif"]),
     )
     .action(lazily(async () => (await import("./validate.ts")).validate));
+
+  program
+    .command("test")
+    .summary("run the test cases of prompt files")
+    .description(
+      "Compiles the cases under the key tests of each file and compares what comes of them, without a service. Models are asked with --answers only, at OPENAI_BASE_URL with OPENAI_API_KEY. Exits with 1 where a case fails.",
+    )
+    .argument("[names...]", "prompts; * stands for any text (default: all)")
+    .option("--dir <dir>", "the folder, or that of promptd.yaml (default: what promptd.yaml names)")
+    .option("--update", "keep what is compiled as the snapshots, and remove those of no case")
+    .option("--answers", "ask models, and match what they answer")
+    .option("--model <model>", "which one (default: test.model in promptd.yaml, or the config's)")
+    .addOption(
+      new Option("--timeout <duration>", "how long one call of a model may take")
+        .default(60_000, "1m")
+        .argParser(duration),
+    )
+    .addOption(
+      new Option("--concurrency <number>", "how many cases run at a time")
+        .default(4)
+        .argParser(wholeNumber(1, 100)),
+    )
+    .option("--json", "print one JSON document, for programs")
+    .addOption(new Option("--github", "print annotations, for GitHub Actions").conflicts("json"))
+    .action(lazily(async () => (await import("./test.ts")).test));
 }

@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { packageVersion } from "../version.ts";
 import type { Lazily } from "./action.ts";
+import { addDeployCommand } from "./deploy-command.ts";
 import { EXIT, report } from "./exit.ts";
 import { addFolderCommands } from "./folder-commands.ts";
 import { addKeyCommands } from "./key-commands.ts";
@@ -59,6 +60,7 @@ export function buildProgram(terminal: Terminal): Command {
   addRolloutCommands(program, lazily);
   addPolicyCommands(program, lazily);
   addFolderCommands(program, lazily);
+  addDeployCommand(program, lazily);
   addSyncCommands(program, lazily);
   addMigrateFromCommand(program, lazily);
   return program;

@@ -113,6 +113,18 @@ export function addPromptCommands(program: Command, lazily: Lazily): void {
     );
   withServiceOptions(create).action(lazily(async () => (await import("./create.ts")).create));
 
+  const adopt = program
+    .command("adopt")
+    .summary("manage a prompt that stands in an application's code")
+    .description(
+      "Puts a label on the version that an application registered last, and takes the label tracking off, in one step: the application is then given what the label points at. Refused where the prompt is not tracked, or has the label already. `promptd label undo` takes it back.",
+    )
+    .argument("<name>", "the prompt")
+    .option("--version <number>", "adopt this version instead", versionNumber())
+    .option("--label <label>", "the label that the application asks for (default: production)")
+    .option("--reason <text>", "why; kept in the history");
+  withServiceOptions(adopt).action(lazily(async () => (await import("./adopt.ts")).adopt));
+
   const changes = program
     .command("changes")
     .summary("print the history")

@@ -1,7 +1,10 @@
+import cluster from "node:cluster";
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { Runtime } from "../runtime.ts";
 import type { Settings } from "../settings.ts";
+import { createLog } from "../telemetry/log.ts";
+import type { Fellows } from "../workers/worker.ts";
 import { EXIT } from "./exit.ts";
 import { type SettingOptions, settingsOf } from "./setting-options.ts";
 import type { Terminal } from "./terminal.ts";
@@ -13,20 +16,59 @@ const EXAMPLE = "support/reply";
 /** For what was written last to leave, in milliseconds. */
 const EXIT_MS = 100;
 
+type Service = Pick<Runtime, "grpcAddress" | "httpAddress" | "close">;
+
 /** `promptd serve`: until the first SIGTERM or SIGINT, and the calls that were in flight then. */
 export async function serve(terminal: Terminal, options: SettingOptions): Promise<void> {
   const settings = settingsOf(terminal, options);
-  const runtime = await withSmallYoungHeap(async () => {
+  if (cluster.isWorker) {
+    await serveAsWorker(settings);
+    return;
+  }
+  const stop = stopSignal();
+  const service = settings.workers === 1 ? await startHere(settings) : await startWorkers(settings);
+  terminal.out(firstSteps(service, settings));
+  await stop;
+  await service.close();
+  exitSoon();
+}
+
+async function startHere(settings: Settings, fellows?: Fellows): Promise<Runtime> {
+  return withSmallYoungHeap(async () => {
     const { start } = await import("../runtime.ts");
-    return start(settings);
+    return start(settings, createLog(settings.logLevel), fellows);
   });
-  terminal.out(firstSteps(runtime, settings));
-  await stopSignal();
+}
+
+async function startWorkers(settings: Settings): Promise<Service> {
+  const { Workers } = await import("../workers/primary.ts");
+  return Workers.start({
+    count: settings.workers,
+    graceMs: settings.shutdownGrace,
+    log: createLog(settings.logLevel),
+  });
+}
+
+async function serveAsWorker(settings: Settings): Promise<void> {
+  const { Fellows } = await import("../workers/worker.ts");
+  const fellows = new Fellows();
+  const stop = Promise.race([stopSignal(), fellows.stop]);
+  const runtime = await startHere(settings, fellows).catch((thrown: unknown) => {
+    fellows.leave();
+    throw thrown;
+  });
+  fellows.serving(runtime);
+  await stop;
   await runtime.close();
-  // Connections to a database that hangs would keep the process.
+  exitSoon();
+}
+
+/** Connections to a database that hangs, and to a primary, would keep the process. */
+function exitSoon(): void {
   setTimeout(() => process.exit(EXIT.ok), EXIT_MS).unref();
 }
 
+/** One that comes while the service starts is heeded once it has. */
 function stopSignal(): Promise<void> {
   return new Promise((resolve) => {
     let stopping = false;
@@ -42,7 +84,7 @@ function stopSignal(): Promise<void> {
 
 /** Calls that can be pasted into another shell. */
 function firstSteps(
-  { grpcAddress, httpAddress }: Runtime,
+  { grpcAddress, httpAddress }: Service,
   { tlsCert, tlsClientCa }: Settings,
 ): string {
   const certificate =

@@ -1,7 +1,8 @@
 import type { DiffSide, PromptDiff } from "../sync/report.ts";
 import { jsonDocument, oneLine } from "./output.ts";
+import { tellPatch } from "./patch.ts";
 import { type SelectionOptions, type SyncOptions, selectionOf, withSync, words } from "./sync.ts";
-import type { Colour, Terminal } from "./terminal.ts";
+import type { Terminal } from "./terminal.ts";
 
 /** `promptd sync diff` */
 export async function diff(
@@ -31,18 +32,10 @@ function tell(terminal: Terminal, { name, state, why, local, remote, patches }: 
   ] as const) {
     if (side?.labels?.length) terminal.out(`${where}: ${labelledText(side)}\n`);
   }
-  for (const { text } of patches) {
-    for (const line of text.split(/(?<=\n)/)) terminal.out(line, colourOf(line));
-  }
+  for (const { text } of patches) tellPatch(terminal, text);
 }
 
 function labelledText({ version, labels = [] }: DiffSide): string {
   const numbered = version === undefined ? "" : `version ${version}, `;
   return oneLine(`${numbered}labels ${labels.join(", ")}`);
-}
-
-function colourOf(line: string): Colour | undefined {
-  if (line.startsWith("@@")) return "cyan";
-  if (line.startsWith("+")) return "green";
-  return line.startsWith("-") ? "red" : undefined;
 }

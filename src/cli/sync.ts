@@ -81,7 +81,7 @@ function langfuseAccess({ env }: Terminal): Parameters<typeof openLangfuse>[0] {
   const settings = asUsage(() => loadSettings(env));
   const { langfuseBaseUrl: baseUrl, langfusePublicKey, langfuseSecretKey } = settings;
   if (baseUrl === undefined) {
-    throw missing("LANGFUSE_BASE_URL", "expected the Langfuse to sync with");
+    throw missing("LANGFUSE_BASE_URL", "expected the URL of the Langfuse that is meant");
   }
   return { baseUrl, publicKey: langfusePublicKey ?? "", secretKey: langfuseSecretKey ?? "" };
 }
@@ -89,7 +89,7 @@ function langfuseAccess({ env }: Terminal): Parameters<typeof openLangfuse>[0] {
 function langsmithAccess({ env }: Terminal): Parameters<typeof openLangsmith>[0] {
   const { langsmithEndpoint: endpoint, langsmithApiKey: apiKey } = asUsage(() => loadSettings(env));
   if (apiKey === undefined) {
-    throw missing("LANGSMITH_API_KEY", "expected a key of the LangSmith to sync with");
+    throw missing("LANGSMITH_API_KEY", "expected a key of the LangSmith that is meant");
   }
   return { endpoint, apiKey };
 }

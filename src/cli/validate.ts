@@ -1,4 +1,4 @@
-import { join, relative, resolve, sep } from "node:path";
+import { join } from "node:path";
 import { readConfigSchema } from "../check/config-schema.ts";
 import type { Fault } from "../check/fault.ts";
 import { type CheckReport, checkFolder } from "../check/folder.ts";
@@ -6,6 +6,7 @@ import { sarifOf } from "../check/sarif.ts";
 import { PromptdError } from "../core/errors.ts";
 import { loadProject } from "../files/project.ts";
 import { packageVersion } from "../version.ts";
+import { annotation, shownPath } from "./annotation.ts";
 import { jsonDocument, oneLine } from "./output.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -37,18 +38,14 @@ export async function validate(
   } else if (options.sarif) {
     terminal.out(jsonDocument(sarifOf(report.faults, pathOf, packageVersion())));
   } else if (options.github) {
-    for (const fault of report.faults) terminal.out(annotation(fault, pathOf(fault)));
+    for (const fault of report.faults) {
+      terminal.out(annotation({ ...fault, file: pathOf(fault), title: fault.rule }));
+    }
     terminal.out(`${summary(report)}\n`);
   } else {
     tell(terminal, report, pathOf);
   }
   throwIfWrong(report, options.strict === true);
-}
-
-/** From the working directory where it lies below, as code hosts want it. */
-function shownPath(path: string): string {
-  const below = relative(".", path);
-  return below.startsWith("..") ? resolve(path) : below.split(sep).join("/");
 }
 
 function countsOf({ faults }: CheckReport): { errors: number; warnings: number } {
@@ -89,23 +86,4 @@ function tell(terminal: Terminal, report: CheckReport, pathOf: (fault: Fault) =>
 
 function placeText({ line, column }: Fault): string {
   return column === undefined ? String(line) : `${line}:${column}`;
-}
-
-/** A command to the runner of GitHub Actions, which shows it beside the line. */
-function annotation({ severity, line, column, rule, message }: Fault, file: string): string {
-  const properties = [
-    `file=${escapedProperty(file)}`,
-    `line=${line}`,
-    ...(column === undefined ? [] : [`col=${column}`]),
-    `title=${escapedProperty(`promptd ${rule}`)}`,
-  ];
-  return `::${severity} ${properties.join(",")}::${escaped(message)}\n`;
-}
-
-function escaped(text: string): string {
-  return text.replaceAll("%", "%25").replaceAll("\r", "%0D").replaceAll("\n", "%0A");
-}
-
-function escapedProperty(text: string): string {
-  return escaped(text).replaceAll(":", "%3A").replaceAll(",", "%2C");
 }

@@ -10,7 +10,7 @@ import {
   type Interceptor,
   type Transport,
 } from "@connectrpc/connect";
-import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { createGrpcTransport } from "@connectrpc/connect-node";
 import { BadRequestSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { ChangeService } from "../../gen/promptd/v1/change_service_pb.ts";
 import { PolicyService } from "../../gen/promptd/v1/policy_service_pb.ts";
@@ -18,6 +18,7 @@ import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import { RolloutService } from "../../gen/promptd/v1/rollout_service_pb.ts";
 import "../rpc/text-encoding.ts";
 import { type ErrorCode, PromptdError } from "../core/errors.ts";
+import { Sessions } from "./sessions.ts";
 import { type ClientTlsFiles, readClientTls, tlsFault } from "./tls.ts";
 
 /** Where the service is, and how long a call may take. */
@@ -46,12 +47,17 @@ export interface OpenService {
   close(): void;
 }
 
-/** Connects with the first call. @throws invalid for an address that is none, and for files that cannot be used for TLS */
-export async function openService(connection: Connection): Promise<OpenService> {
+/**
+ * Connects with the first call.
+ *
+ * @param behind whether what is under way lets the process end
+ * @throws invalid for an address that is none, and for files that cannot be used for TLS
+ */
+export async function openService(connection: Connection, behind = false): Promise<OpenService> {
   const { address, timeoutMs, apiKey, tls } = connection;
   const baseUrl = baseUrlOf(connection);
   const secure = baseUrl.startsWith("https:") ? await readClientTls(tls) : undefined;
-  const sessionManager = new Http2SessionManager(baseUrl, undefined, secure);
+  const sessionManager = new Sessions(baseUrl, secure, behind);
   const transport = createGrpcTransport({
     baseUrl,
     sessionManager,
@@ -89,6 +95,12 @@ export function baseUrlOf({ address, tls }: Pick<Connection, "address" | "tls">)
   if (URL.canParse(url)) return url;
   const description = "expected HOST:PORT or a URL such as http://127.0.0.1:50051";
   throw PromptdError.invalid({ field: "address", description });
+}
+
+/** Whether a call failed in a way that says something of all others: the service itself is not there, or too slow. */
+export function isConnectionFault({ code, cause }: PromptdError): boolean {
+  // What the service says itself, such as that its database is gone, has no cause here.
+  return code === "deadline" || (code === "unavailable" && cause !== undefined);
 }
 
 function bearer(apiKey: string): Interceptor {
@@ -135,16 +147,21 @@ function fromWire(error: ConnectError, address: string): PromptdError {
     return new PromptdError("deadline", `no answer from ${address} in time; see --timeout`);
   }
   const fault = cause && tlsFault(cause);
-  if (fault) return new PromptdError("unavailable", `no promptd at ${address}: ${fault}`);
+  if (fault)
+    return new PromptdError("unavailable", `no promptd at ${address}: ${fault}`, { cause });
   if (code === Code.Canceled && rawMessage.startsWith("http/2 stream closed")) {
     const advice =
       "does it speak TLS (--ca-cert), or know another CA than that of your --client-cert?";
-    return new PromptdError("unavailable", `${address} broke the connection off; ${advice}`);
+    return new PromptdError("unavailable", `${address} broke the connection off; ${advice}`, {
+      cause: error,
+    });
   }
   // Only this side knows of a broken connection; what the service says has no cause here.
   if (code === Code.Unavailable && cause !== undefined) {
     const advice = "start one with `promptd serve`, or name its --address";
-    return new PromptdError("unavailable", `no promptd at ${address} (${rawMessage}); ${advice}`);
+    return new PromptdError("unavailable", `no promptd at ${address} (${rawMessage}); ${advice}`, {
+      cause,
+    });
   }
   const delay = error.findDetails(RetryInfoSchema)[0]?.retryDelay;
   const retryAfterMs = delay && durationMs(delay);
@@ -153,6 +170,11 @@ function fromWire(error: ConnectError, address: string): PromptdError {
     violations,
     ...(retryAfterMs !== undefined && { retryAfterMs }),
   });
+}
+
+/** An error that stands in the place of one of several answers. */
+export function fromItemError(code: number | undefined, message = ""): PromptdError {
+  return new PromptdError(ERROR_CODES[code as Code] ?? "internal", message);
 }
 
 /** What the service's statuses mean, the inverse of what it makes of its errors. */

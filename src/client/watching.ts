@@ -1,6 +1,7 @@
 /** Changes of prompts, as a running promptd tells of them. */
 
 import { setTimeout as pause } from "node:timers/promises";
+import type { BatchItem } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import { PromptdError } from "../core/errors.ts";
 import { LIMITS } from "../core/validate.ts";
 import type { Service } from "./service.ts";
@@ -29,20 +30,24 @@ export async function* spoken(
   stop?: AbortSignal,
 ) {
   const controller = new AbortController();
-  const silent = () => controller.abort();
-  let alarm = setTimeout(silent, firstMs);
+  const { signal } = controller;
+  const end = () => controller.abort();
+  let alarm = setTimeout(end, firstMs).unref();
+  // AbortSignal.any would keep something of every stream for as long as the other signal lives.
+  stop?.addEventListener("abort", end, { once: true });
   try {
-    const signal = AbortSignal.any([controller.signal, ...(stop ? [stop] : [])]);
+    if (stop?.aborted) end();
     for await (const message of prompts.watchPrompts(request, { signal, timeoutMs: 0 })) {
       clearTimeout(alarm);
-      alarm = setTimeout(silent, SILENT_MS);
+      alarm = setTimeout(end, SILENT_MS).unref();
       yield message;
     }
   } catch (thrown) {
-    if (!controller.signal.aborted) throw thrown;
+    if (!signal.aborted || stop?.aborted) throw thrown;
     throw new PromptdError("deadline", "the service has fallen silent");
   } finally {
     clearTimeout(alarm);
+    stop?.removeEventListener("abort", end);
   }
 }
 
@@ -81,6 +86,62 @@ export async function* promptChanges(
     await pause(pauseMs * (0.5 + Math.random()), undefined, { signal: stop }).catch(() => {});
     pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
   }
+}
+
+/** Who is told what a label points at. */
+interface LabelFollower {
+  /** Of the prompt with this index: the answer to nobody in particular, or why there is none. */
+  told(index: number, item: BatchItem): void;
+  /** Nobody tells of changes, until something is told again. */
+  lost(): void;
+}
+
+/**
+ * Follows what a label of at most 100 prompts points at, whether or not they have it,
+ * until it is stopped. Streams that break are begun again.
+ *
+ * @param connect may fail, and is asked again
+ */
+export async function followLabel(
+  connect: () => Promise<Service>,
+  { names, label }: { names: readonly string[]; label: string },
+  follower: LabelFollower,
+  stop: AbortSignal,
+): Promise<void> {
+  const selector = { case: "label", value: label } as const;
+  const request = { prompts: names.map((name) => ({ name, selector })) };
+  let pauseMs = SHORTEST_PAUSE_MS;
+  while (!stop.aborted) {
+    try {
+      for await (const { event } of spoken(await connect(), request, SILENT_MS, stop)) {
+        pauseMs = SHORTEST_PAUSE_MS;
+        if (event.case === "snapshot") {
+          for (const [index, item] of event.value.items.entries()) follower.told(index, item);
+        } else if (event.case === "update") {
+          for (const { index, item } of event.value.items) if (item) follower.told(index, item);
+        }
+      }
+    } catch {
+      // Whoever asks because of that is told what is wrong.
+    }
+    follower.lost();
+    await waitABit(pauseMs, stop);
+    pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
+  }
+}
+
+/** Give or take half; keeps no process from ending. */
+export function waitABit(ms: number, stop: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      stop.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms * (0.5 + Math.random())).unref();
+    stop.addEventListener("abort", end);
+    if (stop.aborted) end();
+  });
 }
 
 /** What rings while nobody waits is heard by who waits next. */

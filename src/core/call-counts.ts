@@ -26,10 +26,13 @@ export interface CallCountStore {
   add(batch: CountBatch): Promise<void>;
 }
 
+/** Labels and arms that are told of one version, the most frequent first; clients report no more. */
+export const MOST_BY = 100;
+
 /** How often a version was the answer, over all processes. */
 export interface VersionCalls {
   calls: number;
-  /** The most frequent first, at most 100. */
+  /** The most frequent first, at most `MOST_BY`. */
   by: readonly Pick<CallCount, "label" | "arm" | "calls">[];
 }
 

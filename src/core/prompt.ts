@@ -37,6 +37,12 @@ export type Selector = { version: number } | { label: string };
 /** The label that neither a version nor a label asks for. */
 export const DEFAULT_LABEL = "production";
 
+/**
+ * The label of a prompt that stands in an application's code: on the version that was
+ * registered last. It is served from the code until it has the label that is asked for.
+ */
+export const TRACKING_LABEL = "tracking";
+
 /** The label that promptd keeps on the newest version; nobody else moves it. */
 export const LATEST_LABEL = "latest";
 

@@ -96,6 +96,40 @@ export class Resolver {
     return this.#resolved(this.#choices.plain(drawn.answer, selector), undefined, drawn, key);
   }
 
+  /** What splits the callers of the label that is asked for. */
+  async rolloutOf(
+    { project }: Caller,
+    { name, selector }: Question,
+  ): Promise<StandingRollout | undefined> {
+    if (!("label" in selector)) return undefined;
+    const key = { project, name };
+    await this.#rollouts.settling(key);
+    return this.#rollouts.of(key, selector.label);
+  }
+
+  /**
+   * What the callers of an arm are given, whoever they are.
+   *
+   * @param rollout of the label that is asked for
+   * @throws as `resolve` does; where it is the arm's error, they are given control's
+   */
+  async resolveArm(
+    caller: Caller,
+    { name, selector, raw }: Question,
+    rollout: StandingRollout,
+    arm: string,
+  ): Promise<Resolved> {
+    const key = { project: caller.project, name, selector };
+    const isControl = arm === CONTROL;
+    const drawn = isControl
+      ? await this.#draw(caller, key, raw)
+      : await this.#drawArm(caller, { ...key, selector: targetOf(rollout, arm) }, raw);
+    if (drawn instanceof PromptdError) throw drawn;
+    const reason = isControl ? "label" : "split";
+    const choice = this.#choices.split(drawn.answer, rollout, { arm, reason }, true);
+    return this.#resolved(choice, undefined, drawn, key);
+  }
+
   async #split(
     caller: Caller,
     { userId = "", raw }: Question,

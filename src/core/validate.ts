@@ -4,6 +4,7 @@
  * prompt can move either way.
  */
 
+import type { CallCount } from "./call-tally.ts";
 import { isCertificateSubject } from "./certificate-subject.ts";
 import { canonicalJson } from "./content-hash.ts";
 import { Violations } from "./errors.ts";
@@ -48,6 +49,8 @@ export const LIMITS = {
   waitMs: 50_000,
   /** Of one request to record. */
   generations: 100,
+  /** Different ones in one report. */
+  reportedCalls: 200,
   modelBytes: 200,
   errorBytes: 2000,
   scores: 20,
@@ -133,6 +136,17 @@ export class Validator {
 
   version(version: number, field: string): void {
     this.require(version >= 1, field, "expected 1 or more");
+  }
+
+  /** How often a version was the answer, and to what. */
+  calls({ name, version, label, arm, calls }: Omit<CallCount, "project">, field: string): void {
+    this.name(name, `${field}.name`);
+    this.version(version, `${field}.version`);
+    if (label !== "") this.label(label, `${field}.label`);
+    // Its name is like that of a label.
+    if (arm !== "") this.label(arm, `${field}.arm`);
+    const holds = calls >= 1 && Number.isSafeInteger(calls);
+    this.require(holds, `${field}.calls`, "expected 1 or more, below 2^53");
   }
 
   userId(userId: string, field = "user_id"): void {

@@ -4,7 +4,10 @@ import type { ChangeListener } from "./cache-ports.ts";
 import type { Change, ChangeKind } from "./change.ts";
 import { PromptdError } from "./errors.ts";
 import type { Question, Resolved } from "./resolver.ts";
+import type { StandingRollout } from "./rollout/rollout.ts";
+import { CONTROL } from "./rollout/table.ts";
 import { Watch, type WatchEvent } from "./watch.ts";
+import type { Told } from "./watched-answers.ts";
 
 /** A prompt as the resolver answers it; of what it includes only the names matter. */
 interface Stub {
@@ -15,6 +18,8 @@ interface Stub {
 }
 
 let prompts: Record<string, Stub | PromptdError>;
+/** By prompt; undefined: nobody asks for them. */
+let rollouts: Record<string, StandingRollout> | undefined;
 let history: Pick<Change, "revision" | "name" | "project">[];
 let applied: number;
 let silent: boolean;
@@ -33,6 +38,7 @@ let held: Promise<void>;
 beforeEach(() => {
   vi.useFakeTimers();
   prompts = { a: { version: 1 }, b: { version: 1 } };
+  rollouts = undefined;
   history = [];
   applied = 0;
   silent = false;
@@ -77,7 +83,13 @@ function watch(names: readonly string[], after?: number) {
     questions: names.map((name) => ({ name, selector: { label: "production" } })),
     caller: { project: "p", actor: "key_1", signal: controller.signal },
     after,
-    resolver: { resolve: async (_, question) => resolved(question) },
+    ...(rollouts && { rollouts: true }),
+    resolver: {
+      resolve: async (_, question) => resolved(question),
+      rolloutOf: async (_, { name }) => rollouts?.[name],
+      resolveArm: async (_, { name, selector }, __, arm) =>
+        resolved({ name: arm === CONTROL ? name : `${name} ${arm}`, selector }),
+    },
     feed: {
       get position() {
         return { revision: applied, hash: `hash ${applied}` };
@@ -96,7 +108,13 @@ function watch(names: readonly string[], after?: number) {
     },
     tail: { from: (revision, limit) => tail.from(revision, limit) },
     admit: () => admit(),
-    room: { bytes: 100, of: ({ choice }) => (choice.answer as unknown as Stub).bytes ?? 1 },
+    room: {
+      bytes: 100,
+      of: ({ outcome }) =>
+        outcome instanceof PromptdError
+          ? 0
+          : ((outcome.choice.answer as unknown as Stub).bytes ?? 1),
+    },
   }).events();
   /** The next event, as texts; `undefined` where none comes before the clock is moved. */
   const next = async () => shown((await events.next()).value as WatchEvent);
@@ -124,14 +142,13 @@ async function resolved({ name }: Question): Promise<Resolved> {
 function shown(event: WatchEvent): [revision: number, ...told: string[]] {
   const text = (outcome: Resolved | PromptdError) =>
     outcome instanceof PromptdError ? outcome.code : `v${outcome.choice.answer.version.version}`;
+  const all = ({ outcome, split }: Told) =>
+    [outcome, ...(split?.arms ?? [])].map(text).join(split ? ` r${split.rollout.revision} ` : "");
   switch (event.kind) {
     case "snapshot":
-      return [event.revision, "snapshot", ...event.items.map(text)];
+      return [event.revision, "snapshot", ...event.items.map(all)];
     case "update":
-      return [
-        event.revision,
-        ...event.items.map(({ index, outcome }) => `${index} ${text(outcome)}`),
-      ];
+      return [event.revision, ...event.items.map((told) => `${told.index} ${all(told)}`)];
     case "heartbeat":
       return [event.revision, event.stale ? "stale" : "current"];
   }
@@ -392,5 +409,58 @@ describe("a watch ends", () => {
     prompts.a = new PromptdError("internal", "a defect");
     await expect(watch(["a"]).next()).rejects.toThrow("a defect");
     expect(listeners.size).toBe(0);
+  });
+});
+
+describe("a watcher that asks for rollouts", () => {
+  const rollout = (revision: number, ...arms: string[]) =>
+    ({ revision, arms: arms.map((name) => ({ name })) }) as unknown as StandingRollout;
+
+  beforeEach(() => {
+    rollouts = { a: rollout(1, "x", "y") };
+    prompts = { ...prompts, "a x": { version: 2 }, "a y": { version: 3 } };
+  });
+
+  it("is told what each arm's callers are given, and when that or the rollout changes", async () => {
+    const { next } = watch(["a", "b"]);
+    expect(await next()).toEqual([0, "snapshot", "v1 r1 v2 r1 v3", "v1"]);
+    change("a", undefined);
+    change("a", { version: 1 });
+    prompts["a y"] = { version: 4 };
+    expect(await next()).toEqual([2, "0 v1 r1 v2 r1 v4"]);
+    rollouts = { a: rollout(3, "x") };
+    change("a", undefined);
+    expect(await next()).toEqual([3, "0 v1 r3 v2"]);
+    rollouts = {};
+    change("a", undefined);
+    expect(await next()).toEqual([4, "0 v1"]);
+  });
+
+  it("is told of an arm that cannot be answered with, and of control that cannot", async () => {
+    prompts["a x"] = notFound();
+    prompts.a = new PromptdError("refused", "it includes what is gone");
+    const { next } = watch(["a"]);
+    expect(await next()).toEqual([0, "snapshot", "refused r1 not_found r1 v3"]);
+  });
+
+  it("is told nothing new while an arm is in doubt", async () => {
+    const { next } = watch(["a", "b"]);
+    await next();
+    prompts["a x"] = new PromptdError("unavailable", "gone");
+    change("a", { version: 5 });
+    change("b", { version: 2 });
+    expect((await next()).slice(1)).toEqual(["1 v2"]);
+    prompts["a x"] = { version: 2 };
+    const told = next();
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(await told).toEqual([2, "0 v5 r1 v2 r1 v3"]);
+  });
+
+  it("is told of what an arm includes", async () => {
+    prompts["a x"] = { version: 2, includes: ["b"] };
+    const { next } = watch(["a"]);
+    await next();
+    change("b", { version: 2 });
+    expect(await next()).toEqual([1, "0 v1 r1 v2 r1 v3"]);
   });
 });

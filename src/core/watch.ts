@@ -6,12 +6,14 @@ import { PromptdError, throwIfAborted } from "./errors.ts";
 import { ANONYMOUS } from "./keys.ts";
 import type { Caller } from "./ports.ts";
 import type { Question, Resolved, Resolver } from "./resolver.ts";
+import { CONTROL } from "./rollout/table.ts";
 import {
   fingerprint,
   isDoubtful,
   namesOf,
   type Outcome,
   promptsChangedSince,
+  type Told,
 } from "./watched-answers.ts";
 
 /**
@@ -19,8 +21,8 @@ import {
  * while there is more to come, the revision stays what it was, at first 0.
  */
 export type WatchEvent = { revision: number } & (
-  | { kind: "snapshot"; items: Outcome[] }
-  | { kind: "update"; items: { index: number; outcome: Outcome }[] }
+  | { kind: "snapshot"; items: Told[] }
+  | { kind: "update"; items: ({ index: number } & Told)[] }
   | { kind: "heartbeat"; stale: boolean }
 );
 
@@ -29,13 +31,15 @@ export interface WatchParts {
   caller: Caller & { signal: AbortSignal };
   /** The revision of the last event that the watcher has from before. */
   after: number | undefined;
-  resolver: Pick<Resolver, "resolve">;
+  resolver: Pick<Resolver, "resolve" | "rolloutOf" | "resolveArm">;
+  /** Tells with each answer what splits the label's callers. */
+  rollouts?: boolean;
   feed: ChangeFeed;
   tail: Pick<ChangeTail, "from">;
   /** @throws where the caller is not let in any more */
   admit: () => Promise<void>;
   /** What one event may hold, and what an answer takes of it; the first one always fits. */
-  room: { bytes: number; of: (resolved: Resolved) => number };
+  room: { bytes: number; of: (told: Told) => number };
   /** Milliseconds on any clock that only goes forward. */
   now?: () => number;
 }
@@ -174,8 +178,7 @@ export class Watch {
     if (this.#pending.size === 0) return undefined;
     const { asOf, outcomes } = await this.#look([...this.#pending]);
     const others = outcomes.filter(
-      ({ index, outcome }) =>
-        !isDoubtful(outcome) && fingerprint(outcome) !== this.#watched[index]?.told,
+      (looked) => !isDoubtful(looked) && fingerprint(looked) !== this.#watched[looked.index]?.told,
     );
     return this.#update(asOf, others);
   }
@@ -185,7 +188,7 @@ export class Watch {
     this.#lost = false;
     const { asOf, outcomes } = await this.#look([...this.#watched.keys()]);
     const { fitting, complete } = this.#fit(outcomes);
-    const items = outcomes.map((each) => (fitting.has(each) ? each.outcome : LATER));
+    const items = outcomes.map((each) => (fitting.has(each) ? each : { outcome: LATER }));
     this.#stand(asOf, complete);
     return { kind: "snapshot", revision: this.#revision, items };
   }
@@ -195,12 +198,12 @@ export class Watch {
     this.#lost = false;
     this.#revision = after;
     const { asOf, outcomes } = await this.#look([...this.#watched.keys()]);
-    const others = outcomes.filter(({ index, outcome }) => {
-      if (isDoubtful(outcome)) return false;
-      const watched = this.#watched[index] as Watched;
+    const others = outcomes.filter((looked) => {
+      if (isDoubtful(looked)) return false;
+      const watched = this.#watched[looked.index] as Watched;
       const { names = changed } = watched;
       if ([...names].some((name) => changed.has(name))) return true;
-      watched.told = fingerprint(outcome);
+      watched.told = fingerprint(looked);
       return false;
     });
     const update = this.#update(asOf, others);
@@ -223,14 +226,14 @@ export class Watch {
     this.#heard = new Set();
     const outcomes = await Promise.all(
       indexes.map(async (index) => {
-        const outcome = await this.#answer(questions[index] as Question);
-        return { index, outcome };
+        return { index, ...(await this.#told(questions[index] as Question)) };
       }),
     );
-    for (const { index, outcome } of outcomes) {
+    for (const looked of outcomes) {
+      const { index } = looked;
       const watched = this.#watched[index] as Watched;
-      watched.names = namesOf(questions[index] as Question, outcome);
-      if (isDoubtful(outcome)) this.#doubtful.add(index);
+      watched.names = namesOf(questions[index] as Question, looked);
+      if (isDoubtful(looked)) this.#doubtful.add(index);
       else this.#doubtful.delete(index);
       if (this.#heardOf(watched.names)) this.#pending.add(index);
     }
@@ -244,12 +247,24 @@ export class Watch {
     return names === undefined ? heard.size > 0 : [...heard].some((name) => names.has(name));
   }
 
-  async #answer(question: Question): Promise<Outcome> {
-    const { resolver, caller } = this.#parts;
+  async #told(question: Question): Promise<Told> {
+    const { resolver, caller, rollouts } = this.#parts;
+    const rollout = rollouts ? await resolver.rolloutOf(caller, question) : undefined;
+    if (rollout === undefined) {
+      return { outcome: await this.#outcome(resolver.resolve(caller, question)) };
+    }
+    const ofArm = (arm: string) =>
+      this.#outcome(resolver.resolveArm(caller, question, rollout, arm));
+    const names = rollout.arms.map(({ name }) => name);
+    const [outcome, ...arms] = await Promise.all([CONTROL, ...names].map(ofArm));
+    return { outcome: outcome as Outcome, split: { rollout, arms } };
+  }
+
+  async #outcome(answer: Promise<Resolved>): Promise<Outcome> {
     try {
-      return await resolver.resolve(caller, question);
+      return await answer;
     } catch (thrown) {
-      throwIfAborted(caller.signal);
+      throwIfAborted(this.#parts.caller.signal);
       const error = PromptdError.from(thrown);
       if (error.code === "internal") throw error;
       return error;
@@ -262,8 +277,8 @@ export class Watch {
     const fitting = new Set<Looked>();
     let left = room.bytes;
     for (const each of outcomes) {
-      const { index, outcome } = each;
-      const bytes = outcome instanceof PromptdError ? 0 : room.of(outcome);
+      const { index } = each;
+      const bytes = room.of(each);
       if (bytes > left && fitting.size > 0) {
         this.#pending.add(index);
         (this.#watched[index] as Watched).told = undefined;
@@ -271,7 +286,7 @@ export class Watch {
       }
       left -= bytes;
       fitting.add(each);
-      (this.#watched[index] as Watched).told = fingerprint(outcome);
+      (this.#watched[index] as Watched).told = fingerprint(each);
     }
     return { fitting, complete: fitting.size === outcomes.length };
   }
@@ -318,7 +333,6 @@ export class Watch {
 }
 
 /** The answer to the question with an index. */
-interface Looked {
+interface Looked extends Told {
   index: number;
-  outcome: Outcome;
 }

@@ -4,18 +4,47 @@ import type { ChangeTail } from "./cache-ports.ts";
 import { sha256 } from "./content-hash.ts";
 import { PromptdError } from "./errors.ts";
 import type { Question, Resolved } from "./resolver.ts";
+import type { StandingRollout } from "./rollout/rollout.ts";
 
 /** What a question led to now. */
 export type Outcome = Resolved | PromptdError;
 
+/** What there is to tell of a question. */
+export interface Told {
+  outcome: Outcome;
+  /** What splits the label's callers, where a watcher is told of that: then the outcome is control's. */
+  split?: Split;
+}
+
+/** A rollout, and what the callers of each of its arms are given, in their order. */
+export interface Split {
+  rollout: StandingRollout;
+  arms: readonly Outcome[];
+}
+
 /** What nobody can vouch for now is no news: whoever watches keeps what was told before. */
-export function isDoubtful(outcome: Outcome): boolean {
-  if (!(outcome instanceof PromptdError)) return outcome.stale;
-  return outcome.code !== "not_found" && outcome.code !== "refused";
+export function isDoubtful({ outcome, split }: Told): boolean {
+  return [outcome, ...(split?.arms ?? [])].some((each) => {
+    if (!(each instanceof PromptdError)) return each.stale;
+    return each.code !== "not_found" && each.code !== "refused";
+  });
 }
 
 /** Which prompts an answer is made of; undefined where nobody can say. */
-export function namesOf({ name }: Question, outcome: Outcome): ReadonlySet<string> | undefined {
+export function namesOf(
+  question: Question,
+  { outcome, split }: Told,
+): ReadonlySet<string> | undefined {
+  const names = new Set<string>();
+  for (const each of [outcome, ...(split?.arms ?? [])]) {
+    const some = namesOfOne(question, each);
+    if (some === undefined) return undefined;
+    for (const name of some) names.add(name);
+  }
+  return names;
+}
+
+function namesOfOne({ name }: Question, outcome: Outcome): ReadonlySet<string> | undefined {
   if (outcome instanceof PromptdError) {
     return outcome.code === "not_found" ? new Set([name]) : undefined;
   }
@@ -26,7 +55,14 @@ export function namesOf({ name }: Question, outcome: Outcome): ReadonlySet<strin
 }
 
 /** The same for answers that are told as one. */
-export function fingerprint(outcome: Outcome): string {
+export function fingerprint({ outcome, split }: Told): string {
+  if (split === undefined) return fingerprintOfOne(outcome);
+  const { rollout, arms } = split;
+  const told = [rollout.revision, ...[outcome, ...arms].map(fingerprintOfOne)];
+  return sha256(JSON.stringify(told));
+}
+
+function fingerprintOfOne(outcome: Outcome): string {
   if (outcome instanceof PromptdError) return outcome.code;
   const { answer, reason, rollout } = outcome.choice;
   const { version, components } = answer;

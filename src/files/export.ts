@@ -1,11 +1,11 @@
 /** Writes prompts into a folder of prompt files. */
 
-import { randomBytes } from "node:crypto";
-import { lstat, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { basename, dirname, join, relative } from "node:path";
+import { lstat, mkdir, readFile, rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { PromptdError } from "../core/errors.ts";
 import { ENDINGS, type StoredPrompt, saysTheSame, writePromptFile } from "./prompt-file.ts";
 import { MAX_FILE_BYTES, realFolder, reasonOf } from "./scan.ts";
+import { makeFolder, replaceFile } from "./write.ts";
 
 export interface ExportOptions {
   /** Replaces files that say something else. Without it they are left, and the prompt is refused. */
@@ -71,26 +71,6 @@ async function exportPrompt(
   return { outcome: "written", path: kept };
 }
 
-/**
- * Makes the folders of a path one by one, so that a link on the way is seen.
- *
- * @returns the folder's path in `root`
- * @throws refused where a link or a file stands in the way
- */
-async function makeFolder(root: string, path: string): Promise<string> {
-  let folder = root;
-  for (const segment of path === "." ? [] : path.split("/")) {
-    folder = join(folder, segment);
-    await mkdir(folder).catch((thrown: NodeJS.ErrnoException) => {
-      if (thrown.code !== "EEXIST") throw thrown;
-    });
-    if (!(await lstat(folder)).isDirectory()) {
-      throw new PromptdError("refused", `${relative(root, folder)} is not a folder`);
-    }
-  }
-  return folder;
-}
-
 interface ExistingFile {
   path: string;
   /** Absent where the file is too large to be a prompt's. */
@@ -113,18 +93,6 @@ async function existingFiles(folder: string, name: string): Promise<ExistingFile
     existing.push({ path, ...(isRead && { bytes: await readFile(file) }) });
   }
   return existing;
-}
-
-/** Writes beside the file and renames, so that nobody reads half of it. */
-async function replaceFile(file: string, bytes: Uint8Array): Promise<void> {
-  const temporary = join(dirname(file), `.${basename(file)}.${randomBytes(6).toString("hex")}`);
-  try {
-    await writeFile(temporary, bytes, { flag: "wx" });
-    await rename(temporary, file);
-  } catch (thrown) {
-    await rm(temporary, { force: true });
-    throw thrown;
-  }
 }
 
 /** Why a prompt was refused. Throws on what is neither our judgement nor the file system's. */

@@ -30,15 +30,21 @@ export function readKeys<Schema extends z.ZodType>(
 ): z.output<Schema> {
   const parsed = schema.safeParse(fields);
   if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
+  const { path, message } = problemOf(parsed.error);
+  throw new PromptdError("invalid", `${where(...path)}${message}`);
+}
+
+/** The first thing that is wrong, and where. */
+export function problemOf({ issues }: z.ZodError): { path: PropertyKey[]; message: string } {
+  const [issue] = issues;
   const path = issue?.path ?? [];
   if (issue?.code === "unrecognized_keys") {
     const key = issue.keys[0] ?? "";
-    const line = where(...path, key);
-    const message = `${line}unknown key ${JSON.stringify(key)}: ${issue.message}`;
-    throw new PromptdError("invalid", message);
+    const message = `unknown key ${JSON.stringify(key)}: ${issue.message}`;
+    return { path: [...path, key], message };
   }
-  throw new PromptdError("invalid", `${where(...path)}${placeOf(path)}: ${issue?.message}`);
+  const place = path.length > 0 ? `${placeOf(path)}: ` : "";
+  return { path, message: `${place}${issue?.message}` };
 }
 
 /** `sync.labels[0]` */

@@ -29,6 +29,10 @@ sync:
   naming: exact
   files:
     team/Old_Name.md: oldest
+test:
+  model: small
+  prices:
+    small: {input: 0.15, output: 0.6}
 `;
     await write(yaml.replaceAll("\n", "\r\n"));
     const { naming, ...project } = await loadProject(undefined, dir);
@@ -40,6 +44,7 @@ sync:
       authority: "local",
       autoResolve: "newest",
       validate: {},
+      test: { model: "small", prices: { small: { input: 0.15, output: 0.6 } } },
     });
     expect(naming.nameOf("team/Old_Name.prompt")).toBe("oldest");
     expect(naming.nameOf("a_b.md")).toBe("a_b");
@@ -49,7 +54,8 @@ sync:
     await write(yaml);
     const { naming, ...project } = await loadProject(undefined, dir);
     const folder = join(dir, "prompts");
-    expect(project).toEqual({ folder, remote: "promptd", labels: [], validate: {} });
+    const test = { prices: {} };
+    expect(project).toEqual({ folder, remote: "promptd", labels: [], validate: {}, test });
     expect(naming.nameOf("a_b.md")).toBe("a-b");
   });
 

@@ -39,7 +39,16 @@ export interface Project {
     /** A template estimated above it is warned of. */
     maxTokens?: number;
   };
+  /** What `promptd test` asks models for. */
+  test: {
+    /** Absent: the one that a prompt's config names. */
+    model?: string;
+    prices: Prices;
+  };
 }
+
+/** By model: USD for a million tokens. */
+export type Prices = Readonly<Record<string, { input: number; output: number }>>;
 
 /** Where a folder of prompts is, if neither a person nor the project file says so. */
 const DEFAULT_FOLDER = "prompts";
@@ -72,7 +81,22 @@ const VALIDATE = strictKeys({
   max_tokens: z.int({ error: "expected a whole number" }).min(1, "expected 1 or more").optional(),
 });
 
-const PROJECT = strictKeys({ sync: SYNC.prefault({}), validate: VALIDATE.prefault({}) });
+const price = z.number({ error: "expected USD for a million tokens" }).min(0, "expected 0 or more");
+
+const TEST = strictKeys({
+  model: text.optional(),
+  prices: z
+    .record(z.string(), strictKeys({ input: price, output: price }), {
+      error: "expected models, and the price of each",
+    })
+    .default({}),
+});
+
+const PROJECT = strictKeys({
+  sync: SYNC.prefault({}),
+  validate: VALIDATE.prefault({}),
+  test: TEST.prefault({}),
+});
 
 /**
  * Reads the project file of a folder, or else that of the working directory. Without
@@ -118,7 +142,7 @@ async function readProject(dir: string): Promise<FileProject | undefined> {
  */
 function parseProject(yaml: string, dir: string): FileProject {
   const { fields, where } = readYamlKeys(yaml, 1);
-  const { sync, validate } = readKeys(PROJECT, fields, where);
+  const { sync, validate, test } = readKeys(PROJECT, fields, where);
   const { config_schema, max_tokens } = validate;
   const { remote, label, labels, folder, authority, auto_resolve, naming, files } = sync;
   const listed = Object.entries(files);
@@ -136,6 +160,7 @@ function parseProject(yaml: string, dir: string): FileProject {
       ...(config_schema !== undefined && { configSchema: join(dir, config_schema) }),
       ...(max_tokens !== undefined && { maxTokens: max_tokens }),
     },
+    test: { prices: test.prices, ...(test.model !== undefined && { model: test.model }) },
   };
 }
 

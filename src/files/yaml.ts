@@ -71,8 +71,8 @@ export function readYamlKeys(yaml: string, firstLine: number): YamlKeys {
   return { fields: fields as Record<string, unknown>, where, lineOf, document };
 }
 
-export function writeYaml(fields: Record<string, unknown>): string {
-  return stringify(fields, { lineWidth: 0, aliasDuplicateObjects: false });
+export function writeYaml(value: Record<string, unknown> | readonly unknown[]): string {
+  return stringify(value, { lineWidth: 0, aliasDuplicateObjects: false });
 }
 
 /** Where the last part of a path stands that is there at all. */

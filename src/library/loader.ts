@@ -1,6 +1,6 @@
 /** Prompts for an application: from the service, or else from the folder that is synced. */
 
-import { type OpenService, openService } from "../client/service.ts";
+import { KeptService } from "../client/kept-service.ts";
 import type { ClientTlsFiles } from "../client/tls.ts";
 import { compose } from "../core/composition.ts";
 import { canonicalBody, contentHash } from "../core/content-hash.ts";
@@ -47,11 +47,13 @@ const TIMEOUT_MS = 1000;
 
 /** Keeps one connection to the service, until it is closed. */
 export class PromptLoader {
-  readonly #options: LoaderOptions;
-  #opened: Promise<OpenService> | undefined;
+  readonly #folder: string | undefined;
+  readonly #service: KeptService;
 
   constructor(options: LoaderOptions = {}) {
-    this.#options = options;
+    const { folder, address = DEFAULT_ADDRESS, apiKey, tls = {}, timeoutMs = TIMEOUT_MS } = options;
+    this.#folder = folder;
+    this.#service = new KeptService({ address, apiKey, tls, timeoutMs });
   }
 
   /**
@@ -60,7 +62,7 @@ export class PromptLoader {
    * is wrong with the folder.
    */
   async load(name: string, { label, userId }: LoadOptions = {}): Promise<LoadedPrompt> {
-    const opening = SyncedFolder.open(this.#options.folder);
+    const opening = SyncedFolder.open(this.#folder);
     // With a label, the folder is of account only where the service is not there.
     opening.catch(() => {});
     const asked = label ?? (await opening).label;
@@ -78,20 +80,13 @@ export class PromptLoader {
   }
 
   async close(): Promise<void> {
-    const opened = await this.#opened?.catch(() => undefined);
-    opened?.close();
+    await this.#service.close();
   }
 
   async #ask(name: string, label: string, userId = ""): Promise<LoadedPrompt> {
-    const { address = DEFAULT_ADDRESS, apiKey, tls = {}, timeoutMs = TIMEOUT_MS } = this.#options;
-    this.#opened ??= openService({ address, apiKey, tls, timeoutMs });
-    const { service } = await this.#opened.catch((thrown: unknown) => {
-      // Its files may be there next time.
-      this.#opened = undefined;
-      throw thrown;
-    });
+    const { prompts } = await this.#service.open();
     const selector = { case: "label", value: label } as const;
-    const { prompt } = await service.prompts.getPrompt({ name, selector, userId });
+    const { prompt } = await prompts.getPrompt({ name, selector, userId });
     if (prompt === undefined) throw new PromptdError("internal", "the answer has no prompt");
     const { version, tags } = prompt;
     const known = version === FALLBACK_VERSION ? {} : { version };

@@ -25,6 +25,7 @@ import {
   PromptsSnapshotSchema,
   PromptsUpdateSchema,
   WatchedItemSchema,
+  WatchedRolloutSchema,
   WatchHeartbeatSchema,
   WatchPromptsResponseSchema,
 } from "../../gen/promptd/v1/prompt_service_pb.ts";
@@ -32,10 +33,13 @@ import type { Answer } from "../core/answer.ts";
 import type { Choice } from "../core/choice.ts";
 import { PromptdError } from "../core/errors.ts";
 import type { Resolved } from "../core/resolver.ts";
+import type { StandingRollout } from "../core/rollout/rollout.ts";
 import type { Compiled } from "../core/template/compile.ts";
+import { LIMITS } from "../core/validate.ts";
 import type { WatchEvent } from "../core/watch.ts";
-import type { Outcome } from "../core/watched-answers.ts";
+import type { Outcome, Split, Told } from "../core/watched-answers.ts";
 import { toPrompt, toResolution, toValue, WIRE_TIERS } from "./convert.ts";
+import { toWatchedRollout } from "./convert-rollouts.ts";
 import { MESSAGE_LIMIT_BYTES } from "./served.ts";
 import { type Status, toStatus } from "./status.ts";
 
@@ -94,28 +98,26 @@ export function watchBytes(event: WatchEvent, newResolutionId: () => string): Ui
   const revision = BigInt(event.revision);
   const writer = new BinaryWriter();
   const { snapshot, update, heartbeat } = WatchPromptsResponseSchema.field;
-  const bytes = (outcome: Outcome) =>
-    outcome instanceof PromptdError
-      ? errorBytes(toStatus(outcome))
-      : itemBytes(outcome, newResolutionId());
+  const bytes = (told: Told) => toldBytes(told, newResolutionId);
   switch (event.kind) {
     case "snapshot": {
       const head = create(PromptsSnapshotSchema, { revision });
       writer.tag(snapshot.number, WireType.LengthDelimited).fork();
       writer.raw(toBinary(PromptsSnapshotSchema, head));
       const { items } = PromptsSnapshotSchema.field;
-      for (const outcome of event.items) lengthDelimited(writer, items, bytes(outcome));
+      for (const told of event.items) lengthDelimited(writer, items, bytes(told));
       return writer.join().finish();
     }
     case "update": {
       const head = create(PromptsUpdateSchema, { revision });
       writer.tag(update.number, WireType.LengthDelimited).fork();
       writer.raw(toBinary(PromptsUpdateSchema, head));
-      for (const { index, outcome } of event.items) {
+      for (const told of event.items) {
+        const { index } = told;
         const { items } = PromptsUpdateSchema.field;
         writer.tag(items.number, WireType.LengthDelimited).fork();
         writer.raw(toBinary(WatchedItemSchema, create(WatchedItemSchema, { index })));
-        lengthDelimited(writer, WatchedItemSchema.field.item, bytes(outcome)).join();
+        lengthDelimited(writer, WatchedItemSchema.field.item, bytes(told)).join();
       }
       return writer.join().finish();
     }
@@ -137,6 +139,12 @@ export function answerBytes(choice: Choice): number {
   return promptOf(choice.answer).byteLength + resolutionOf(choice).byteLength;
 }
 
+/** About how many bytes are told of a question, no more than fit into a message beside other items. */
+export function toldSize({ outcome, split }: Told): number {
+  if (split === undefined) return outcomeSize(outcome);
+  return MOST_TOLD - roomBesideArms(outcome, split, fittingArms(outcome, split));
+}
+
 /** What is kept free for each item: an error, or the id and the lengths around an answer. */
 const STATUS_BYTES = 1280;
 
@@ -145,12 +153,64 @@ const NO_ROOM: Status = {
   message: `the answer would pass ${MESSAGE_LIMIT_BYTES} bytes: ask for this prompt in another call`,
 };
 
+/** For one item, beside as many others as there can be. */
+const MOST_TOLD = roomForItems(LIMITS.batch);
+
+/** A BatchItem, with the rollout where it is told. */
+function toldBytes({ outcome, split }: Told, newId: () => string): Uint8Array {
+  const bytes = outcomeBytes(outcome, newId);
+  if (split === undefined) return bytes;
+  const { arms: field } = WatchedRolloutSchema.field;
+  const fitting = new Set(fittingArms(outcome, split));
+  const rollout = new BinaryWriter().raw(rolloutOf(split.rollout));
+  for (const arm of split.arms) {
+    const answer = fitting.has(arm) ? outcomeBytes(arm, newId) : errorBytes(ARM_TOO_LARGE);
+    lengthDelimited(rollout, field, answer);
+  }
+  const item = new BinaryWriter().raw(bytes);
+  return lengthDelimited(item, BatchItemSchema.field.rollout, rollout.finish()).finish();
+}
+
+/** Those that can be told with a question's answer. */
+function fittingArms(outcome: Outcome, split: Split): Outcome[] {
+  let room = roomBesideArms(outcome, split, []);
+  return split.arms.filter((arm) => {
+    const size = outcomeSize(arm);
+    const fits = size <= room;
+    if (fits) room -= size;
+    return fits;
+  });
+}
+
+/** What is left of a message with an answer, a rollout and some of its arms. */
+function roomBesideArms(outcome: Outcome, { rollout, arms }: Split, told: Outcome[]): number {
+  const overhead = rolloutOf(rollout).byteLength + arms.length * STATUS_BYTES;
+  return (
+    told.reduce((room, arm) => room - outcomeSize(arm), MOST_TOLD - outcomeSize(outcome)) - overhead
+  );
+}
+
+function outcomeSize(outcome: Outcome): number {
+  return outcome instanceof PromptdError ? 0 : answerBytes(outcome.choice);
+}
+
+/** A BatchItem. */
+function outcomeBytes(outcome: Outcome, newId: () => string): Uint8Array {
+  if (outcome instanceof PromptdError) return errorBytes(toStatus(outcome));
+  return itemBytes(outcome, newId());
+}
+
 /** A BatchItem. */
 function itemBytes(resolved: Resolved, resolutionId: string): Uint8Array {
   const { response } = BatchItemSchema.field;
   const bytes = getPromptBytes(resolved, resolutionId);
   return lengthDelimited(new BinaryWriter(), response, bytes).finish();
 }
+
+const ARM_TOO_LARGE: Status = {
+  code: Code.ResourceExhausted,
+  message: "the message would grow too large: ask GetPrompt for the arm's target",
+};
 
 /** A BatchItem. */
 function errorBytes(status: Status): Uint8Array {
@@ -159,6 +219,11 @@ function errorBytes(status: Status): Uint8Array {
 }
 
 const promptOf = oncePer((answer: Answer) => toBinary(PromptSchema, toPrompt(answer)));
+
+/** A WatchedRollout without its arms' answers. */
+const rolloutOf = oncePer((rollout: StandingRollout) =>
+  toBinary(WatchedRolloutSchema, toWatchedRollout(rollout)),
+);
 
 const configOf = oncePer(({ version }: Answer) =>
   toBinary(ValueSchema, toValue(version.body.config)),

@@ -7,6 +7,10 @@ import {
   RolloutChangeSchema,
 } from "../../gen/promptd/v1/change_service_pb.ts";
 import {
+  type WatchedRollout,
+  WatchedRolloutSchema,
+} from "../../gen/promptd/v1/prompt_service_pb.ts";
+import {
   type RolloutArm,
   RolloutArmSchema,
   type Rollout as RolloutMessage,
@@ -61,6 +65,11 @@ export function toRollout(rollout: StandingRollout): RolloutMessage {
     updateTime: timestampFromDate(rollout.changedAt),
     reason: rollout.reason,
   });
+}
+
+/** Without what its arms' callers are given. */
+export function toWatchedRollout(rollout: StandingRollout): WatchedRollout {
+  return create(WatchedRolloutSchema, { rollout: toRollout(rollout), buckets: [...rollout.table] });
 }
 
 export function toRolloutChange({ label, previous, current }: RolloutChange): RolloutChangeMessage {

@@ -29,6 +29,8 @@ export const PROMPT_PERMISSIONS: Permissions<typeof PromptService> = {
   setTags: "write",
   deleteVersions: "admin",
   watchPrompts: "read",
+  // Who may have a prompt may tell how often it was used.
+  reportCalls: "read",
 };
 
 export const CHANGE_PERMISSIONS: Permissions<typeof ChangeService> = {

@@ -14,7 +14,7 @@ import {
 } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import type { Answered, AnswerListener } from "../core/answered.ts";
 import type { ChangeFeed, ChangeTail } from "../core/cache-ports.ts";
-import type { CallCountLookup } from "../core/call-counts.ts";
+import type { CallCountLookup, CallCountStore } from "../core/call-counts.ts";
 import { isUnreachable, PromptdError } from "../core/errors.ts";
 import { requireValidVersion } from "../core/new-version.ts";
 import type { NewVersion, PromptSource } from "../core/ports.ts";
@@ -38,6 +38,7 @@ import { toPendingChange } from "./convert-policy.ts";
 import { fromPageToken, readablePage } from "./pages.ts";
 import { requireIncluded, requirePrompt, requireScope } from "./permissions.ts";
 import { questionOf } from "./questions.ts";
+import { CallReports } from "./report-calls.ts";
 import { type Implementation, Later } from "./served.ts";
 import { type Status, toStatus } from "./status.ts";
 import { watchPrompts } from "./watch-prompts.ts";
@@ -45,7 +46,7 @@ import { watchPrompts } from "./watch-prompts.ts";
 export interface PromptServiceParts {
   resolver: Resolver;
   source: PromptSource;
-  counts: CallCountLookup;
+  counts: CallCountLookup & CallCountStore;
   replica: Pick<Replica, "reached">;
   feed: ChangeFeed;
   tail: ChangeTail;
@@ -66,6 +67,7 @@ export function promptService({
   listeners,
 }: PromptServiceParts): Implementation<typeof PromptService> {
   const pace = new AnswerPace();
+  const reports = new CallReports({ resolver, counts });
   /** @returns the resolution's id */
   function tell(answered: Omit<Answered, "id">): string {
     const told = { ...answered, id: newId() };
@@ -260,6 +262,10 @@ export function promptService({
 
     watchPrompts(request, caller) {
       return watchPrompts({ resolver, feed, tail, newId, pace }, request, caller);
+    },
+
+    reportCalls(request, caller) {
+      return reports.add(request, caller);
     },
   };
 }

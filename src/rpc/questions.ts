@@ -31,6 +31,20 @@ export function questionsOf(requests: readonly GetPromptRequest[], caller: Calle
   return questions;
 }
 
+/** As `questionsOf`, of every user at once. @throws invalid also where one names a user */
+export function questionsOfNobody(
+  requests: readonly GetPromptRequest[],
+  caller: Caller,
+): Question[] {
+  const validator = new Validator();
+  requests.forEach(({ userId }, index) => {
+    const description = "expected none beside rollouts: they tell what every user is given";
+    validator.require(userId === "", `prompts[${index}].user_id`, description);
+  });
+  validator.done();
+  return questionsOf(requests, caller);
+}
+
 /** @param field what stands before the names of the request's fields */
 function validQuestion(
   { name, selector: asked, userId }: Asking,

@@ -29,7 +29,7 @@ const LARGE_REQUESTS: ReadonlySet<string> = new Set([
 ]);
 
 /** Methods that pass something on, and change as little of what promptd keeps as a read. */
-const REPORTS: ReadonlySet<string> = new Set(["RecordGenerations"]);
+const REPORTS: ReadonlySet<string> = new Set(["RecordGenerations", "ReportCalls"]);
 
 export function requestLimit({ name }: { name: string }): number {
   return LARGE_REQUESTS.has(name) ? MESSAGE_LIMIT_BYTES : SMALL_MESSAGE_BYTES;

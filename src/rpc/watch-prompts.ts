@@ -1,10 +1,10 @@
 import type { WatchPromptsRequest } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import type { ChangeFeed, ChangeTail } from "../core/cache-ports.ts";
-import type { Resolved, Resolver } from "../core/resolver.ts";
+import type { Resolver } from "../core/resolver.ts";
 import { Watch, type WatchEvent } from "../core/watch.ts";
-import { answerBytes, roomForItems, watchBytes } from "./answer-bytes.ts";
+import { roomForItems, toldSize, watchBytes } from "./answer-bytes.ts";
 import type { AnswerPace } from "./answer-pace.ts";
-import { questionsOf } from "./questions.ts";
+import { questionsOf, questionsOfNobody } from "./questions.ts";
 import type { StreamCaller } from "./served.ts";
 
 export interface WatchPromptsParts {
@@ -19,18 +19,19 @@ export interface WatchPromptsParts {
 /** WatchPrompts, on whatever carries its messages. */
 export async function* watchPrompts(
   { resolver, feed, tail, newId, pace }: WatchPromptsParts,
-  { prompts, afterRevision }: WatchPromptsRequest,
+  { prompts, afterRevision, rollouts }: WatchPromptsRequest,
   caller: StreamCaller,
 ): AsyncGenerator<Uint8Array> {
   const watch = new Watch({
-    questions: questionsOf(prompts, caller),
+    questions: rollouts ? questionsOfNobody(prompts, caller) : questionsOf(prompts, caller),
+    rollouts,
     caller,
     after: afterRevision === undefined ? undefined : Number(afterRevision),
     resolver,
     feed,
     tail,
     admit: caller.readmit,
-    room: { bytes: roomForItems(prompts.length), of: ({ choice }) => answerBytes(choice) },
+    room: { bytes: roomForItems(prompts.length), of: toldSize },
   });
   for await (const event of watch.events()) {
     await pace.wait(bytesOf(event));
@@ -40,7 +41,5 @@ export async function* watchPrompts(
 
 function bytesOf(event: WatchEvent): number {
   if (event.kind === "heartbeat") return 0;
-  const outcomes = event.items.map((item) => ("outcome" in item ? item.outcome : item));
-  const resolved = outcomes.filter((outcome): outcome is Resolved => "choice" in outcome);
-  return resolved.reduce((sum, { choice }) => sum + answerBytes(choice), 0);
+  return event.items.reduce((sum, told) => sum + toldSize(told), 0);
 }

@@ -1,9 +1,10 @@
 import { sql } from "kysely";
-import type {
-  CallCountLookup,
-  CallCountStore,
-  CountBatch,
-  VersionCalls,
+import {
+  type CallCountLookup,
+  type CallCountStore,
+  type CountBatch,
+  MOST_BY,
+  type VersionCalls,
 } from "../core/call-counts.ts";
 import type { Caller } from "../core/ports.ts";
 import type { Connection, Database } from "./database.ts";
@@ -13,9 +14,6 @@ const PATIENCE_MS = 1000;
 
 /** Then a process is forgotten: a batch that it had sent before and sends again would be added twice. */
 const FORGOTTEN_MS = 24 * 3_600_000;
-
-/** Of one version, in an answer. */
-const MOST_BY = 100;
 
 /**
  * Counts of calls in promptd's own database.

@@ -1,6 +1,6 @@
 /** The three sides of a prompt side by side. */
 
-import { FILE_HEADERS_ONLY, formatPatch, type StructuredPatch, structuredPatch } from "diff";
+import { patchText } from "../files/patch.ts";
 import { writePrompt } from "../files/prompt-format.ts";
 import { type Content, contentKey, sortedTags } from "./contents.ts";
 import { contentOf } from "./local-side.ts";
@@ -8,9 +8,6 @@ import type { PromptRecord } from "./metadata.ts";
 import type { RemoteSide } from "./remote-side.ts";
 import type { DiffSide, PromptDiff } from "./report.ts";
 import type { Surveyed } from "./survey.ts";
-
-/** Texts that differ in more lines are shown one after the other: comparing takes the square of it. */
-const MAX_EDITS = 2000;
 
 export async function diffOf(remote: RemoteSide, found: Surveyed): Promise<PromptDiff> {
   const { name, file, state, why, local, record, listed } = found;
@@ -71,33 +68,4 @@ function patchesOf(
   if (base !== undefined) return [...patch("base", "local"), ...patch("base", "remote")];
   if (local === undefined && remote !== undefined) return patch("base", "remote");
   return patch("remote", "local");
-}
-
-function patchText(titles: readonly [string, string], texts: readonly [string, string]): string {
-  const how = { context: 3, maxEditLength: MAX_EDITS };
-  const patch = structuredPatch(...titles, ...texts, "", "", how) ?? replacement(titles, texts);
-  return formatPatch(patch, FILE_HEADERS_ONLY);
-}
-
-/** All lines of one text instead of all those of the other. */
-function replacement(
-  [oldFileName, newFileName]: readonly [string, string],
-  [before, after]: readonly [string, string],
-): StructuredPatch {
-  const [removed, added] = [linesOf(before), linesOf(after)];
-  const lines = [...marked("-", removed), ...marked("+", added)];
-  const counts = { oldLines: removed.length, newLines: added.length };
-  const hunks = [{ oldStart: 1, newStart: 1, ...counts, lines }];
-  return { oldFileName, newFileName, oldHeader: "", newHeader: "", hunks };
-}
-
-/** With their ends. */
-function linesOf(text: string): string[] {
-  return text.match(/.*\n|.+/g) ?? [];
-}
-
-function marked(mark: "-" | "+", lines: readonly string[]): string[] {
-  const ended = lines.at(-1)?.endsWith("\n") ?? true;
-  const shown = lines.map((line) => mark + line.replace(/\n$/, ""));
-  return ended ? shown : [...shown, "\\ No newline at end of file"];
 }

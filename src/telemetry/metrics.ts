@@ -43,6 +43,8 @@ export interface Metrics {
   followCounts(counts: { unwritten: number; lost: number }): void;
   /** All metrics in Prometheus' text format. */
   exposition(): Promise<{ contentType: string; text: string }>;
+  /** All metrics as values. */
+  snapshot(): ReturnType<Registry["getMetricsAsJSON"]>;
 }
 
 const READ_SECONDS = [
@@ -198,6 +200,7 @@ export function createMetrics(): Metrics {
       new Gauge({
         name: "promptd_feed_revision",
         help: "The last change that this process has applied.",
+        aggregator: "min",
         registers: [registry],
         collect() {
           this.set(feed.applied);
@@ -206,6 +209,7 @@ export function createMetrics(): Metrics {
       new Gauge({
         name: "promptd_feed_quiet_seconds",
         help: "Time since the history was read last; past 5 s answers say that they may be stale.",
+        aggregator: "max",
         registers: [registry],
         collect() {
           this.set(feed.quietMs / 1000);
@@ -217,6 +221,7 @@ export function createMetrics(): Metrics {
         name: "promptd_circuit_open",
         help: "1 while what is behind it has failed, and is left alone but for a call every half second that tries; else 0.",
         labelNames: ["dependency"],
+        aggregator: "max",
         registers: [registry],
         collect() {
           for (const { name, closed } of circuits) this.set({ dependency: name }, closed ? 0 : 1);
@@ -255,5 +260,6 @@ export function createMetrics(): Metrics {
     async exposition() {
       return { contentType: registry.contentType, text: await registry.metrics() };
     },
+    snapshot: () => registry.getMetricsAsJSON(),
   };
 }

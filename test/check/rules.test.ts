@@ -194,6 +194,43 @@ const CASES: [rule: string, what: string, files: Files, expected: string[]][] = 
     ],
   ],
   [
+    "test-case",
+    "keys, names, patterns and paths",
+    {
+      "a.prompt": `---
+tests:
+  - name: a
+    expect: Hi
+  - name: a
+    expect: Hi
+  - expect: Hi
+  - name: nothing
+  - name: b
+    variable: {}
+    expect: Hi
+  - name: c
+    expect:
+      - contains: Hi
+      - matches: "("
+  - name: d
+    expect:
+      - json_path: "$.["
+        exists: true
+  - name: e
+    placeholders:
+      history:
+        - role: user
+    snapshot: true
+---
+Hi`,
+      "b.json":
+        '{"template": "Hi",\n"tests": [\n{"name": "a", "expect": "Hi"},\n{"name": "b",\n"expect": [{"contains": 5}]}]}',
+    },
+    [5, 7, 8, 10, 15, 18, 23]
+      .map((line) => `a.prompt:${line} test-case`)
+      .concat("b.json:5 test-case"),
+  ],
+  [
     "missing-child",
     "a name that has no file",
     { "a.md": `Hi\n  ${include("gone")}`, "b.md": include("a") },

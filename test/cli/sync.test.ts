@@ -277,11 +277,11 @@ describe("sync with a Langfuse", () => {
   it("says what is missing", async () => {
     expect(await sync("init --remote langfuse")).toMatchObject({
       code: 2,
-      err: "promptd: LANGFUSE_BASE_URL: expected the Langfuse to sync with\n",
+      err: "promptd: LANGFUSE_BASE_URL: expected the URL of the Langfuse that is meant\n",
     });
     expect(await sync("init --remote langsmith")).toMatchObject({
       code: 2,
-      err: "promptd: LANGSMITH_API_KEY: expected a key of the LangSmith to sync with\n",
+      err: "promptd: LANGSMITH_API_KEY: expected a key of the LangSmith that is meant\n",
     });
   });
 });

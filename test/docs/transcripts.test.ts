@@ -1,11 +1,12 @@
 import { execFile } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type LangfuseService, startWithKeys } from "../langfuse/service.ts";
 import { hasCurl, SKIPPED_WITHOUT_CURL } from "../support/curl.ts";
+import { installPromptd } from "../support/installed.ts";
 
 /** A command of a transcript, and what it printed. */
 interface Entry {
@@ -46,26 +47,24 @@ function settled(output: string, address: string): string {
     .replace(/key_[0-9a-f]{16}/g, "key_0123456789abcdef");
 }
 
-const [first, ...others] = transcripts(readFileSync("docs/sync.md", "utf8"));
+const PAGES = ["docs/sync.md", "docs/deploy.md"];
 
-describe.skipIf(!hasCurl)(`docs/sync.md${SKIPPED_WITHOUT_CURL}`, () => {
+describe.skipIf(!hasCurl).each(PAGES)(`%s${SKIPPED_WITHOUT_CURL}`, (page) => {
   let langfuse: LangfuseService;
   let folder: string;
   let env: Record<string, string>;
 
   beforeAll(async () => {
-    // Its Langfuse API, through which the page edits, stands for a Langfuse.
+    // Its Langfuse API, through which a page edits, stands for a Langfuse.
     langfuse = await startWithKeys();
     folder = mkdtempSync(join(tmpdir(), "promptd-transcripts-"));
     const bin = join(folder, "bin");
-    mkdirSync(bin);
-    const loader = resolve("node_modules/tsx/dist/loader.mjs");
-    const program = `exec "${process.execPath}" --import "${loader}" "${resolve("src/main.ts")}" "$@"`;
-    writeFileSync(join(bin, "promptd"), `#!/bin/sh\n${program}\n`);
-    chmodSync(join(bin, "promptd"), 0o755);
+    installPromptd(bin);
     env = {
       PATH: `${bin}:${process.env.PATH}`,
       HOME: folder,
+      PROMPTD_ADDRESS: langfuse.runtime.grpcAddress,
+      PROMPTD_API_KEY: langfuse.admin.secretKey,
       LANGFUSE_HOST: langfuse.baseUrl,
       LANGFUSE_PUBLIC_KEY: langfuse.admin.publicKey,
       LANGFUSE_SECRET_KEY: langfuse.admin.secretKey,
@@ -86,15 +85,15 @@ describe.skipIf(!hasCurl)(`docs/sync.md${SKIPPED_WITHOUT_CURL}`, () => {
   }
 
   // Each goes on where the one before ended, as the page does.
-  it.each([first, ...others].map((each) => [each?.heading, each] as const))(
+  it.each(transcripts(readFileSync(page, "utf8")).map((each) => [each.heading, each] as const))(
     "%s",
-    async (_, transcript) => {
-      expect(transcript?.entries.length).toBeGreaterThan(0);
+    async (_, { entries }) => {
+      expect(entries.length).toBeGreaterThan(0);
       const done: Entry[] = [];
-      for (const { command } of transcript?.entries ?? []) {
+      for (const { command } of entries) {
         done.push({ command, output: await printed(command) });
       }
-      expect(done).toEqual(transcript?.entries);
+      expect(done).toEqual(entries);
     },
     120_000,
   );

@@ -1,5 +1,5 @@
 import { execFile, execFileSync } from "node:child_process";
-import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
@@ -30,7 +30,8 @@ afterAll(async () => {
   await rm(project, { recursive: true });
 });
 
-it("can be used by another program, with its types", async () => {
+/** Compiles a program and runs it. */
+async function run(name: string, text: string, ...args: string[]): Promise<string> {
   const compilerOptions = {
     target: "es2022",
     module: "nodenext",
@@ -41,10 +42,20 @@ it("can be used by another program, with its types", async () => {
   };
   await writeFile(
     join(project, "tsconfig.json"),
-    JSON.stringify({ compilerOptions, include: ["*.ts"] }),
+    JSON.stringify({ compilerOptions, files: [`${name}.ts`] }),
   );
-  await writeFile(
-    join(project, "program.ts"),
+  await writeFile(join(project, `${name}.ts`), text);
+  tsc("-p", project);
+  const program = [`out/${name}.js`, ...args];
+  return (await promisify(execFile)(process.execPath, program, { cwd: project })).stdout;
+}
+
+it("syncs and loads in another program, with its types", async () => {
+  await mkdir(join(project, "prompts"));
+  const template = { case: "text", value: "one" } as const;
+  await service.prompts.createVersion({ name: "a", template });
+  const stdout = await run(
+    "program",
     `import { loadProject, loadPrompt, openPromptd, type RunReport, Sync } from "promptd/sync";
 
 const address = process.argv[2] as string;
@@ -59,12 +70,30 @@ const { body, version, from } = await loadPrompt("a", { address });
 const known: number = version;
 console.log(JSON.stringify({ pulled: report.summary.pulled, text: body.template, known, from }));
 `,
+    service.runtime.grpcAddress,
   );
-  tsc("-p", project);
-  await mkdir(join(project, "prompts"));
-  const template = { case: "text", value: "one" } as const;
-  await service.prompts.createVersion({ name: "a", template });
-  const args = ["out/program.js", service.runtime.grpcAddress];
-  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: project });
   expect(JSON.parse(stdout)).toEqual({ pulled: 1, text: "one", known: 1, from: "service" });
+});
+
+it("registers the prompts of another program, as its documentation shows", async () => {
+  const page = await readFile("docs/code-first.md", "utf8");
+  const example = /^```ts\n(.*?)^```$/ms.exec(page)?.[1] ?? "";
+  const stdout = await run(
+    "registering",
+    `${example.replace("127.0.0.1:50051", service.runtime.grpcAddress)}
+// @ts-expect-error it is none of those that were registered
+await prompts.get("support/other").catch(({ code }) => console.log(code));
+console.log(JSON.stringify(await prompts.registered()));
+`,
+  );
+  const [shown, refused, registered = ""] = stdout.split(/\n(?=invalid|\[\{"name")/);
+  expect(shown).toContain("code [");
+  expect(shown).toContain("You answer for Acme.");
+  expect(refused).toBe("invalid");
+  expect(JSON.parse(registered)).toEqual([
+    { name: "support/triage", created: true, version: 1, mode: "tracking" },
+    { name: "support/reply", created: true, version: 1, mode: "tracking" },
+  ]);
+  const { versions } = await service.prompts.listVersions({ name: "support/reply" });
+  expect(versions[0]?.commitMessage).toMatch(/^registered by billing-api/);
 });

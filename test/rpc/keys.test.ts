@@ -90,6 +90,12 @@ const GENERATION = {
   endTime: "2026-11-21T10:00:01Z",
 };
 
+const REPORT = {
+  writer: "0198c0de-0000-7000-8000-000000000000",
+  batch: 1,
+  counts: [{ name: "mine", version: 1, label: "production", calls: 1 }],
+};
+
 /** The scope that each method needs, and a request of it; a method that is missing here fails the test below. */
 const ROWS: Record<string, Record<string, [scope: KeyScope, request: JsonValue]>> = {
   PromptService: {
@@ -103,6 +109,7 @@ const ROWS: Record<string, Record<string, [scope: KeyScope, request: JsonValue]>
     setTags: ["write", { name: "mine" }],
     deleteVersions: ["admin", { name: "mine", versions: [99] }],
     watchPrompts: ["read", { prompts: [{ name: "mine" }] }],
+    reportCalls: ["read", REPORT],
   },
   ChangeService: { listChanges: ["read", {}] },
   KeyService: {
@@ -225,6 +232,7 @@ describe("a key of another project", () => {
       else if (method === "listPrompts") expect(JSON.stringify(answer)).not.toContain("mine");
       else if (method === "batchGetPrompts" || method === "watchPrompts")
         expect(JSON.stringify(answer)).toContain("does not exist");
+      else if (method === "reportCalls") expect(answer).toEqual({});
       else expect(code).toBe("NotFound");
       await call(
         createGrpcTransport({ baseUrl: `http://127.0.0.1:${service.grpcPort}` }),

@@ -1,36 +1,9 @@
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
-import { readdir, readFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { Naming } from "../../src/files/naming.ts";
-import { newPromptFile } from "../../src/files/rewrite.ts";
-import { expectRandomTexts } from "../support/leaks.ts";
-import { SyncBench, text } from "./bench.ts";
+import { COUNT, isReal, promptFiles } from "../support/prompt-files.ts";
+import { SyncBench } from "./bench.ts";
 import { REMOTES, type TestRemote } from "./remotes.ts";
-
-/** Real prompts, where they stand beside the project. */
-const PATTERNS = resolve("../shared/data/fabric-patterns");
-const isReal = existsSync(PATTERNS);
-const COUNT = 225;
-
-// Their names stand in their texts.
-if (isReal) expectRandomTexts();
-
-/** The files of as many prompts, by path. The real ones are in no folder. */
-async function promptFiles(inFolders: boolean): Promise<[path: string, bytes: Uint8Array][]> {
-  if (isReal) {
-    const names = (await readdir(PATTERNS)).filter((name) => name.endsWith(".md"));
-    return Promise.all(names.map(async (name) => [name, await readFile(join(PATTERNS, name))]));
-  }
-  return Array.from({ length: COUNT }, (_, at) => {
-    const template = `# Prompt ${at}\r\n{{input}}\n\n| ä | {"b": [${at}]} |${"\n".repeat(at % 3)}`;
-    const tags = at % 5 === 0 ? ["fifth", "made"] : [];
-    const stem = `${inFolders ? `folder_${at % 4}/` : ""}prompt_${at}`;
-    const { path, bytes } = newPromptFile(stem, { body: text(template), tags });
-    return [path, bytes];
-  });
-}
 
 describe.each(REMOTES)(
   `225 ${isReal ? "real" : "made"} prompts and $name`,

@@ -10,13 +10,15 @@ import type { PendingChange } from "./policy_service_pb.ts";
 import { file_promptd_v1_policy_service } from "./policy_service_pb.ts";
 import type { ChatMessages, ChatTemplate, LabelMove, Prompt, PromptInfo, PromptType, Resolution, TemplateFormat, VersionInfo } from "./prompt_pb.ts";
 import { file_promptd_v1_prompt } from "./prompt_pb.ts";
+import type { Rollout } from "./rollout_pb.ts";
+import { file_promptd_v1_rollout } from "./rollout_pb.ts";
 import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file promptd/v1/prompt_service.proto.
  */
 export const file_promptd_v1_prompt_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch9wcm9tcHRkL3YxL3Byb21wdF9zZXJ2aWNlLnByb3RvEgpwcm9tcHRkLnYxIm4KEEdldFByb21wdFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIRCgd2ZXJzaW9uGAIgASgNSAASDwoFbGFiZWwYAyABKAlIABIPCgd1c2VyX2lkGAQgASgJEgsKA3JhdxgFIAEoCEIKCghzZWxlY3RvciJjChFHZXRQcm9tcHRSZXNwb25zZRIiCgZwcm9tcHQYASABKAsyEi5wcm9tcHRkLnYxLlByb21wdBIqCgpyZXNvbHV0aW9uGAIgASgLMhYucHJvbXB0ZC52MS5SZXNvbHV0aW9uIkgKFkJhdGNoR2V0UHJvbXB0c1JlcXVlc3QSLgoIcmVxdWVzdHMYASADKAsyHC5wcm9tcHRkLnYxLkdldFByb21wdFJlcXVlc3QiPwoXQmF0Y2hHZXRQcm9tcHRzUmVzcG9uc2USJAoFaXRlbXMYASADKAsyFS5wcm9tcHRkLnYxLkJhdGNoSXRlbSJwCglCYXRjaEl0ZW0SMQoIcmVzcG9uc2UYASABKAsyHS5wcm9tcHRkLnYxLkdldFByb21wdFJlc3BvbnNlSAASJgoFZXJyb3IYAiABKAsyFS5wcm9tcHRkLnYxLkl0ZW1FcnJvckgAQggKBnJlc3VsdCIqCglJdGVtRXJyb3ISDAoEY29kZRgBIAEoBRIPCgdtZXNzYWdlGAIgASgJItcCCg5Db21waWxlUmVxdWVzdBIMCgRuYW1lGAEgASgJEhEKB3ZlcnNpb24YAiABKA1IABIPCgVsYWJlbBgDIAEoCUgAEg8KB3VzZXJfaWQYBCABKAkSKgoJdmFyaWFibGVzGAUgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBJCCgxwbGFjZWhvbGRlcnMYBiADKAsyLC5wcm9tcHRkLnYxLkNvbXBpbGVSZXF1ZXN0LlBsYWNlaG9sZGVyc0VudHJ5EjcKEW1pc3NpbmdfdmFyaWFibGVzGAcgASgOMhwucHJvbXB0ZC52MS5NaXNzaW5nVmFyaWFibGVzGk0KEVBsYWNlaG9sZGVyc0VudHJ5EgsKA2tleRgBIAEoCRInCgV2YWx1ZRgCIAEoCzIYLnByb21wdGQudjEuQ2hhdE1lc3NhZ2VzOgI4AUIKCghzZWxlY3RvciKpAQoPQ29tcGlsZVJlc3BvbnNlEg4KBHRleHQYASABKAlIABIoCgRjaGF0GAIgASgLMhgucHJvbXB0ZC52MS5DaGF0TWVzc2FnZXNIABImCgZjb25maWcYAyABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSKgoKcmVzb2x1dGlvbhgEIAEoCzIWLnByb21wdGQudjEuUmVzb2x1dGlvbkIICgZvdXRwdXQiZwoSTGlzdFByb21wdHNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoDRISCgpwYWdlX3Rva2VuGAIgASgJEg0KBWxhYmVsGAMgASgJEgsKA3RhZxgEIAEoCRIOCgZmb2xkZXIYBSABKAkiVwoTTGlzdFByb21wdHNSZXNwb25zZRInCgdwcm9tcHRzGAEgAygLMhYucHJvbXB0ZC52MS5Qcm9tcHRJbmZvEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJZChNMaXN0VmVyc2lvbnNSZXF1ZXN0EgwKBG5hbWUYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkSDQoFbGFiZWwYBCABKAkioAEKFExpc3RWZXJzaW9uc1Jlc3BvbnNlEikKCHZlcnNpb25zGAEgAygLMhcucHJvbXB0ZC52MS5WZXJzaW9uSW5mbxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSJAoEdHlwZRgDIAEoDjIWLnByb21wdGQudjEuUHJvbXB0VHlwZRIMCgR0YWdzGAQgAygJEhAKCHJldmlzaW9uGAUgASgEIrYCChRDcmVhdGVWZXJzaW9uUmVxdWVzdBIMCgRuYW1lGAEgASgJEg4KBHRleHQYAiABKAlIABIoCgRjaGF0GAMgASgLMhgucHJvbXB0ZC52MS5DaGF0VGVtcGxhdGVIABIqCgZmb3JtYXQYBCABKA4yGi5wcm9tcHRkLnYxLlRlbXBsYXRlRm9ybWF0EiYKBmNvbmZpZxgFIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRIOCgZsYWJlbHMYBiADKAkSDAoEdGFncxgHIAMoCRIWCg5jb21taXRfbWVzc2FnZRgIIAEoCRIkChdleHBlY3RlZF9sYXRlc3RfdmVyc2lvbhgJIAEoDUgBiAEBQgoKCHRlbXBsYXRlQhoKGF9leHBlY3RlZF9sYXRlc3RfdmVyc2lvbiKkAQoVQ3JlYXRlVmVyc2lvblJlc3BvbnNlEg8KB3ZlcnNpb24YASABKA0SDwoHY3JlYXRlZBgCIAEoCBIUCgxjb250ZW50X2hhc2gYAyABKAkSEAoIcmV2aXNpb24YBCABKAQSJwoIcHJldmlvdXMYBSADKAsyFS5wcm9tcHRkLnYxLkxhYmVsTW92ZRIYChBhYm9ydGVkX3JvbGxvdXRzGAYgAygJItgBChBTZXRMYWJlbHNSZXF1ZXN0EgwKBG5hbWUYASABKAkSJAoFbW92ZXMYAiADKAsyFS5wcm9tcHRkLnYxLkxhYmVsTW92ZRIeChFleHBlY3RlZF9yZXZpc2lvbhgDIAEoBEgAiAEBEg4KBnJlYXNvbhgEIAEoCRIUCgxrZWVwX3JvbGxvdXQYBSABKAgSNAoRd2FpdF9mb3JfcmVwbGljYXMYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CFAoSX2V4cGVjdGVkX3JldmlzaW9uIsMBChFTZXRMYWJlbHNSZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoBBInCghwcmV2aW91cxgCIAMoCzIVLnByb21wdGQudjEuTGFiZWxNb3ZlEioKB3BlbmRpbmcYAyABKAsyGS5wcm9tcHRkLnYxLlBlbmRpbmdDaGFuZ2USLQoIcmVwbGljYXMYBCABKAsyGy5wcm9tcHRkLnYxLlJlcGxpY2FzUmVhY2hlZBIYChBhYm9ydGVkX3JvbGxvdXRzGAUgAygJIjAKD1JlcGxpY2FzUmVhY2hlZBIPCgdhcHBsaWVkGAEgASgNEgwKBGxpdmUYAiABKA0icgoOU2V0VGFnc1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgR0YWdzGAIgAygJEh4KEWV4cGVjdGVkX3JldmlzaW9uGAMgASgESACIAQESDgoGcmVhc29uGAQgASgJQhQKEl9leHBlY3RlZF9yZXZpc2lvbiI1Cg9TZXRUYWdzUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQSEAoIcHJldmlvdXMYAiADKAkiigEKFURlbGV0ZVZlcnNpb25zUmVxdWVzdBIMCgRuYW1lGAEgASgJEhAKCHZlcnNpb25zGAIgAygNEgsKA2FsbBgDIAEoCBIeChFleHBlY3RlZF9yZXZpc2lvbhgEIAEoBEgAiAEBEg4KBnJlYXNvbhgFIAEoCUIUChJfZXhwZWN0ZWRfcmV2aXNpb24ibAoWRGVsZXRlVmVyc2lvbnNSZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoBBImCgdyZW1vdmVkGAIgAygLMhUucHJvbXB0ZC52MS5MYWJlbE1vdmUSGAoQYWJvcnRlZF9yb2xsb3V0cxgDIAMoCSJ0ChNXYXRjaFByb21wdHNSZXF1ZXN0Ei0KB3Byb21wdHMYASADKAsyHC5wcm9tcHRkLnYxLkdldFByb21wdFJlcXVlc3QSGwoOYWZ0ZXJfcmV2aXNpb24YAiABKARIAIgBAUIRCg9fYWZ0ZXJfcmV2aXNpb24irgEKFFdhdGNoUHJvbXB0c1Jlc3BvbnNlEi8KCHNuYXBzaG90GAEgASgLMhsucHJvbXB0ZC52MS5Qcm9tcHRzU25hcHNob3RIABIrCgZ1cGRhdGUYAiABKAsyGS5wcm9tcHRkLnYxLlByb21wdHNVcGRhdGVIABIvCgloZWFydGJlYXQYAyABKAsyGi5wcm9tcHRkLnYxLldhdGNoSGVhcnRiZWF0SABCBwoFZXZlbnQiSQoPUHJvbXB0c1NuYXBzaG90EhAKCHJldmlzaW9uGAEgASgEEiQKBWl0ZW1zGAIgAygLMhUucHJvbXB0ZC52MS5CYXRjaEl0ZW0iSQoNUHJvbXB0c1VwZGF0ZRIQCghyZXZpc2lvbhgBIAEoBBImCgVpdGVtcxgCIAMoCzIXLnByb21wdGQudjEuV2F0Y2hlZEl0ZW0iQQoLV2F0Y2hlZEl0ZW0SDQoFaW5kZXgYASABKA0SIwoEaXRlbRgCIAEoCzIVLnByb21wdGQudjEuQmF0Y2hJdGVtIjEKDldhdGNoSGVhcnRiZWF0EhAKCHJldmlzaW9uGAEgASgEEg0KBXN0YWxlGAIgASgIKowBChBNaXNzaW5nVmFyaWFibGVzEiEKHU1JU1NJTkdfVkFSSUFCTEVTX1VOU1BFQ0lGSUVEEAASHAoYTUlTU0lOR19WQVJJQUJMRVNfU1RSSUNUEAESGgoWTUlTU0lOR19WQVJJQUJMRVNfS0VFUBACEhsKF01JU1NJTkdfVkFSSUFCTEVTX0VNUFRZEAMyzAYKDVByb21wdFNlcnZpY2USTQoJR2V0UHJvbXB0EhwucHJvbXB0ZC52MS5HZXRQcm9tcHRSZXF1ZXN0Gh0ucHJvbXB0ZC52MS5HZXRQcm9tcHRSZXNwb25zZSIDkAIBEl8KD0JhdGNoR2V0UHJvbXB0cxIiLnByb21wdGQudjEuQmF0Y2hHZXRQcm9tcHRzUmVxdWVzdBojLnByb21wdGQudjEuQmF0Y2hHZXRQcm9tcHRzUmVzcG9uc2UiA5ACARJHCgdDb21waWxlEhoucHJvbXB0ZC52MS5Db21waWxlUmVxdWVzdBobLnByb21wdGQudjEuQ29tcGlsZVJlc3BvbnNlIgOQAgESUwoLTGlzdFByb21wdHMSHi5wcm9tcHRkLnYxLkxpc3RQcm9tcHRzUmVxdWVzdBofLnByb21wdGQudjEuTGlzdFByb21wdHNSZXNwb25zZSIDkAIBElYKDExpc3RWZXJzaW9ucxIfLnByb21wdGQudjEuTGlzdFZlcnNpb25zUmVxdWVzdBogLnByb21wdGQudjEuTGlzdFZlcnNpb25zUmVzcG9uc2UiA5ACARJUCg1DcmVhdGVWZXJzaW9uEiAucHJvbXB0ZC52MS5DcmVhdGVWZXJzaW9uUmVxdWVzdBohLnByb21wdGQudjEuQ3JlYXRlVmVyc2lvblJlc3BvbnNlEkgKCVNldExhYmVscxIcLnByb21wdGQudjEuU2V0TGFiZWxzUmVxdWVzdBodLnByb21wdGQudjEuU2V0TGFiZWxzUmVzcG9uc2USQgoHU2V0VGFncxIaLnByb21wdGQudjEuU2V0VGFnc1JlcXVlc3QaGy5wcm9tcHRkLnYxLlNldFRhZ3NSZXNwb25zZRJXCg5EZWxldGVWZXJzaW9ucxIhLnByb21wdGQudjEuRGVsZXRlVmVyc2lvbnNSZXF1ZXN0GiIucHJvbXB0ZC52MS5EZWxldGVWZXJzaW9uc1Jlc3BvbnNlElgKDFdhdGNoUHJvbXB0cxIfLnByb21wdGQudjEuV2F0Y2hQcm9tcHRzUmVxdWVzdBogLnByb21wdGQudjEuV2F0Y2hQcm9tcHRzUmVzcG9uc2UiA5ACATABYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_struct, file_promptd_v1_policy_service, file_promptd_v1_prompt]);
+  fileDesc("Ch9wcm9tcHRkL3YxL3Byb21wdF9zZXJ2aWNlLnByb3RvEgpwcm9tcHRkLnYxIm4KEEdldFByb21wdFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIRCgd2ZXJzaW9uGAIgASgNSAASDwoFbGFiZWwYAyABKAlIABIPCgd1c2VyX2lkGAQgASgJEgsKA3JhdxgFIAEoCEIKCghzZWxlY3RvciJjChFHZXRQcm9tcHRSZXNwb25zZRIiCgZwcm9tcHQYASABKAsyEi5wcm9tcHRkLnYxLlByb21wdBIqCgpyZXNvbHV0aW9uGAIgASgLMhYucHJvbXB0ZC52MS5SZXNvbHV0aW9uIkgKFkJhdGNoR2V0UHJvbXB0c1JlcXVlc3QSLgoIcmVxdWVzdHMYASADKAsyHC5wcm9tcHRkLnYxLkdldFByb21wdFJlcXVlc3QiPwoXQmF0Y2hHZXRQcm9tcHRzUmVzcG9uc2USJAoFaXRlbXMYASADKAsyFS5wcm9tcHRkLnYxLkJhdGNoSXRlbSKdAQoJQmF0Y2hJdGVtEjEKCHJlc3BvbnNlGAEgASgLMh0ucHJvbXB0ZC52MS5HZXRQcm9tcHRSZXNwb25zZUgAEiYKBWVycm9yGAIgASgLMhUucHJvbXB0ZC52MS5JdGVtRXJyb3JIABIrCgdyb2xsb3V0GAMgASgLMhoucHJvbXB0ZC52MS5XYXRjaGVkUm9sbG91dEIICgZyZXN1bHQiKgoJSXRlbUVycm9yEgwKBGNvZGUYASABKAUSDwoHbWVzc2FnZRgCIAEoCSLXAgoOQ29tcGlsZVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIRCgd2ZXJzaW9uGAIgASgNSAASDwoFbGFiZWwYAyABKAlIABIPCgd1c2VyX2lkGAQgASgJEioKCXZhcmlhYmxlcxgFIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSQgoMcGxhY2Vob2xkZXJzGAYgAygLMiwucHJvbXB0ZC52MS5Db21waWxlUmVxdWVzdC5QbGFjZWhvbGRlcnNFbnRyeRI3ChFtaXNzaW5nX3ZhcmlhYmxlcxgHIAEoDjIcLnByb21wdGQudjEuTWlzc2luZ1ZhcmlhYmxlcxpNChFQbGFjZWhvbGRlcnNFbnRyeRILCgNrZXkYASABKAkSJwoFdmFsdWUYAiABKAsyGC5wcm9tcHRkLnYxLkNoYXRNZXNzYWdlczoCOAFCCgoIc2VsZWN0b3IiqQEKD0NvbXBpbGVSZXNwb25zZRIOCgR0ZXh0GAEgASgJSAASKAoEY2hhdBgCIAEoCzIYLnByb21wdGQudjEuQ2hhdE1lc3NhZ2VzSAASJgoGY29uZmlnGAMgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlEioKCnJlc29sdXRpb24YBCABKAsyFi5wcm9tcHRkLnYxLlJlc29sdXRpb25CCAoGb3V0cHV0ImcKEkxpc3RQcm9tcHRzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKA0SEgoKcGFnZV90b2tlbhgCIAEoCRINCgVsYWJlbBgDIAEoCRILCgN0YWcYBCABKAkSDgoGZm9sZGVyGAUgASgJIlcKE0xpc3RQcm9tcHRzUmVzcG9uc2USJwoHcHJvbXB0cxgBIAMoCzIWLnByb21wdGQudjEuUHJvbXB0SW5mbxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiWQoTTGlzdFZlcnNpb25zUmVxdWVzdBIMCgRuYW1lGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJEg0KBWxhYmVsGAQgASgJIqABChRMaXN0VmVyc2lvbnNSZXNwb25zZRIpCgh2ZXJzaW9ucxgBIAMoCzIXLnByb21wdGQudjEuVmVyc2lvbkluZm8SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEiQKBHR5cGUYAyABKA4yFi5wcm9tcHRkLnYxLlByb21wdFR5cGUSDAoEdGFncxgEIAMoCRIQCghyZXZpc2lvbhgFIAEoBCK2AgoUQ3JlYXRlVmVyc2lvblJlcXVlc3QSDAoEbmFtZRgBIAEoCRIOCgR0ZXh0GAIgASgJSAASKAoEY2hhdBgDIAEoCzIYLnByb21wdGQudjEuQ2hhdFRlbXBsYXRlSAASKgoGZm9ybWF0GAQgASgOMhoucHJvbXB0ZC52MS5UZW1wbGF0ZUZvcm1hdBImCgZjb25maWcYBSABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSDgoGbGFiZWxzGAYgAygJEgwKBHRhZ3MYByADKAkSFgoOY29tbWl0X21lc3NhZ2UYCCABKAkSJAoXZXhwZWN0ZWRfbGF0ZXN0X3ZlcnNpb24YCSABKA1IAYgBAUIKCgh0ZW1wbGF0ZUIaChhfZXhwZWN0ZWRfbGF0ZXN0X3ZlcnNpb24ipAEKFUNyZWF0ZVZlcnNpb25SZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgNEg8KB2NyZWF0ZWQYAiABKAgSFAoMY29udGVudF9oYXNoGAMgASgJEhAKCHJldmlzaW9uGAQgASgEEicKCHByZXZpb3VzGAUgAygLMhUucHJvbXB0ZC52MS5MYWJlbE1vdmUSGAoQYWJvcnRlZF9yb2xsb3V0cxgGIAMoCSLYAQoQU2V0TGFiZWxzUmVxdWVzdBIMCgRuYW1lGAEgASgJEiQKBW1vdmVzGAIgAygLMhUucHJvbXB0ZC52MS5MYWJlbE1vdmUSHgoRZXhwZWN0ZWRfcmV2aXNpb24YAyABKARIAIgBARIOCgZyZWFzb24YBCABKAkSFAoMa2VlcF9yb2xsb3V0GAUgASgIEjQKEXdhaXRfZm9yX3JlcGxpY2FzGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQhQKEl9leHBlY3RlZF9yZXZpc2lvbiLDAQoRU2V0TGFiZWxzUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQSJwoIcHJldmlvdXMYAiADKAsyFS5wcm9tcHRkLnYxLkxhYmVsTW92ZRIqCgdwZW5kaW5nGAMgASgLMhkucHJvbXB0ZC52MS5QZW5kaW5nQ2hhbmdlEi0KCHJlcGxpY2FzGAQgASgLMhsucHJvbXB0ZC52MS5SZXBsaWNhc1JlYWNoZWQSGAoQYWJvcnRlZF9yb2xsb3V0cxgFIAMoCSIwCg9SZXBsaWNhc1JlYWNoZWQSDwoHYXBwbGllZBgBIAEoDRIMCgRsaXZlGAIgASgNInIKDlNldFRhZ3NSZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEdGFncxgCIAMoCRIeChFleHBlY3RlZF9yZXZpc2lvbhgDIAEoBEgAiAEBEg4KBnJlYXNvbhgEIAEoCUIUChJfZXhwZWN0ZWRfcmV2aXNpb24iNQoPU2V0VGFnc1Jlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEEhAKCHByZXZpb3VzGAIgAygJIooBChVEZWxldGVWZXJzaW9uc1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIQCgh2ZXJzaW9ucxgCIAMoDRILCgNhbGwYAyABKAgSHgoRZXhwZWN0ZWRfcmV2aXNpb24YBCABKARIAIgBARIOCgZyZWFzb24YBSABKAlCFAoSX2V4cGVjdGVkX3JldmlzaW9uImwKFkRlbGV0ZVZlcnNpb25zUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQSJgoHcmVtb3ZlZBgCIAMoCzIVLnByb21wdGQudjEuTGFiZWxNb3ZlEhgKEGFib3J0ZWRfcm9sbG91dHMYAyADKAkihgEKE1dhdGNoUHJvbXB0c1JlcXVlc3QSLQoHcHJvbXB0cxgBIAMoCzIcLnByb21wdGQudjEuR2V0UHJvbXB0UmVxdWVzdBIbCg5hZnRlcl9yZXZpc2lvbhgCIAEoBEgAiAEBEhAKCHJvbGxvdXRzGAMgASgIQhEKD19hZnRlcl9yZXZpc2lvbiKFAQoOV2F0Y2hlZFJvbGxvdXQSJAoHcm9sbG91dBgBIAEoCzITLnByb21wdGQudjEuUm9sbG91dBIoCgdidWNrZXRzGAIgAygLMhcucHJvbXB0ZC52MS5CdWNrZXRSYW5nZRIjCgRhcm1zGAMgAygLMhUucHJvbXB0ZC52MS5CYXRjaEl0ZW0iKQoLQnVja2V0UmFuZ2USDQoFc3RhcnQYASABKA0SCwoDYXJtGAIgASgJIq4BChRXYXRjaFByb21wdHNSZXNwb25zZRIvCghzbmFwc2hvdBgBIAEoCzIbLnByb21wdGQudjEuUHJvbXB0c1NuYXBzaG90SAASKwoGdXBkYXRlGAIgASgLMhkucHJvbXB0ZC52MS5Qcm9tcHRzVXBkYXRlSAASLwoJaGVhcnRiZWF0GAMgASgLMhoucHJvbXB0ZC52MS5XYXRjaEhlYXJ0YmVhdEgAQgcKBWV2ZW50IkkKD1Byb21wdHNTbmFwc2hvdBIQCghyZXZpc2lvbhgBIAEoBBIkCgVpdGVtcxgCIAMoCzIVLnByb21wdGQudjEuQmF0Y2hJdGVtIkkKDVByb21wdHNVcGRhdGUSEAoIcmV2aXNpb24YASABKAQSJgoFaXRlbXMYAiADKAsyFy5wcm9tcHRkLnYxLldhdGNoZWRJdGVtIkEKC1dhdGNoZWRJdGVtEg0KBWluZGV4GAEgASgNEiMKBGl0ZW0YAiABKAsyFS5wcm9tcHRkLnYxLkJhdGNoSXRlbSIxCg5XYXRjaEhlYXJ0YmVhdBIQCghyZXZpc2lvbhgBIAEoBBINCgVzdGFsZRgCIAEoCCJeChJSZXBvcnRDYWxsc1JlcXVlc3QSDgoGd3JpdGVyGAEgASgJEg0KBWJhdGNoGAIgASgEEikKBmNvdW50cxgDIAMoCzIZLnByb21wdGQudjEuUmVwb3J0ZWRDYWxscyIVChNSZXBvcnRDYWxsc1Jlc3BvbnNlIlkKDVJlcG9ydGVkQ2FsbHMSDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgNEg0KBWxhYmVsGAMgASgJEgsKA2FybRgEIAEoCRINCgVjYWxscxgFIAEoBCqMAQoQTWlzc2luZ1ZhcmlhYmxlcxIhCh1NSVNTSU5HX1ZBUklBQkxFU19VTlNQRUNJRklFRBAAEhwKGE1JU1NJTkdfVkFSSUFCTEVTX1NUUklDVBABEhoKFk1JU1NJTkdfVkFSSUFCTEVTX0tFRVAQAhIbChdNSVNTSU5HX1ZBUklBQkxFU19FTVBUWRADMpwHCg1Qcm9tcHRTZXJ2aWNlEk0KCUdldFByb21wdBIcLnByb21wdGQudjEuR2V0UHJvbXB0UmVxdWVzdBodLnByb21wdGQudjEuR2V0UHJvbXB0UmVzcG9uc2UiA5ACARJfCg9CYXRjaEdldFByb21wdHMSIi5wcm9tcHRkLnYxLkJhdGNoR2V0UHJvbXB0c1JlcXVlc3QaIy5wcm9tcHRkLnYxLkJhdGNoR2V0UHJvbXB0c1Jlc3BvbnNlIgOQAgESRwoHQ29tcGlsZRIaLnByb21wdGQudjEuQ29tcGlsZVJlcXVlc3QaGy5wcm9tcHRkLnYxLkNvbXBpbGVSZXNwb25zZSIDkAIBElMKC0xpc3RQcm9tcHRzEh4ucHJvbXB0ZC52MS5MaXN0UHJvbXB0c1JlcXVlc3QaHy5wcm9tcHRkLnYxLkxpc3RQcm9tcHRzUmVzcG9uc2UiA5ACARJWCgxMaXN0VmVyc2lvbnMSHy5wcm9tcHRkLnYxLkxpc3RWZXJzaW9uc1JlcXVlc3QaIC5wcm9tcHRkLnYxLkxpc3RWZXJzaW9uc1Jlc3BvbnNlIgOQAgESVAoNQ3JlYXRlVmVyc2lvbhIgLnByb21wdGQudjEuQ3JlYXRlVmVyc2lvblJlcXVlc3QaIS5wcm9tcHRkLnYxLkNyZWF0ZVZlcnNpb25SZXNwb25zZRJICglTZXRMYWJlbHMSHC5wcm9tcHRkLnYxLlNldExhYmVsc1JlcXVlc3QaHS5wcm9tcHRkLnYxLlNldExhYmVsc1Jlc3BvbnNlEkIKB1NldFRhZ3MSGi5wcm9tcHRkLnYxLlNldFRhZ3NSZXF1ZXN0GhsucHJvbXB0ZC52MS5TZXRUYWdzUmVzcG9uc2USVwoORGVsZXRlVmVyc2lvbnMSIS5wcm9tcHRkLnYxLkRlbGV0ZVZlcnNpb25zUmVxdWVzdBoiLnByb21wdGQudjEuRGVsZXRlVmVyc2lvbnNSZXNwb25zZRJYCgxXYXRjaFByb21wdHMSHy5wcm9tcHRkLnYxLldhdGNoUHJvbXB0c1JlcXVlc3QaIC5wcm9tcHRkLnYxLldhdGNoUHJvbXB0c1Jlc3BvbnNlIgOQAgEwARJOCgtSZXBvcnRDYWxscxIeLnByb21wdGQudjEuUmVwb3J0Q2FsbHNSZXF1ZXN0Gh8ucHJvbXB0ZC52MS5SZXBvcnRDYWxsc1Jlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_struct, file_promptd_v1_policy_service, file_promptd_v1_prompt, file_promptd_v1_rollout]);
 
 /**
  * @generated from message promptd.v1.GetPromptRequest
@@ -153,6 +155,14 @@ export type BatchItem = Message<"promptd.v1.BatchItem"> & {
     value: ItemError;
     case: "error";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * Of WatchPrompts with `rollouts`, where one splits the label's callers:
+   * `result` is what control answers.
+   *
+   * @generated from field: promptd.v1.WatchedRollout rollout = 3;
+   */
+  rollout?: WatchedRollout | undefined;
 };
 
 /**
@@ -846,6 +856,14 @@ export type WatchPromptsRequest = Message<"promptd.v1.WatchPromptsRequest"> & {
    * @generated from field: optional uint64 after_revision = 2;
    */
   afterRevision?: bigint | undefined;
+
+  /**
+   * Tells with each answer what splits the label's callers, so that the watcher can
+   * answer for every user by itself. Then `prompts` name no user id.
+   *
+   * @generated from field: bool rollouts = 3;
+   */
+  rollouts: boolean;
 };
 
 /**
@@ -854,6 +872,71 @@ export type WatchPromptsRequest = Message<"promptd.v1.WatchPromptsRequest"> & {
  */
 export const WatchPromptsRequestSchema: GenMessage<WatchPromptsRequest> = /*@__PURE__*/
   messageDesc(file_promptd_v1_prompt_service, 21);
+
+/**
+ * What every user is given, as docs/bucketing.md specifies it.
+ *
+ * @generated from message promptd.v1.WatchedRollout
+ */
+export type WatchedRollout = Message<"promptd.v1.WatchedRollout"> & {
+  /**
+   * It runs or is paused.
+   *
+   * @generated from field: promptd.v1.Rollout rollout = 1;
+   */
+  rollout?: Rollout | undefined;
+
+  /**
+   * Which buckets each arm has, in order of `start`.
+   *
+   * @generated from field: repeated promptd.v1.BucketRange buckets = 2;
+   */
+  buckets: BucketRange[];
+
+  /**
+   * One for each arm of `rollout`, in the same order: what its callers are given.
+   * Where it is an error, that is what control answers. RESOURCE_EXHAUSTED: the
+   * message would grow past 4 MiB, and GetPrompt answers with the arm's target.
+   *
+   * @generated from field: repeated promptd.v1.BatchItem arms = 3;
+   */
+  arms: BatchItem[];
+};
+
+/**
+ * Describes the message promptd.v1.WatchedRollout.
+ * Use `create(WatchedRolloutSchema)` to create a new message.
+ */
+export const WatchedRolloutSchema: GenMessage<WatchedRollout> = /*@__PURE__*/
+  messageDesc(file_promptd_v1_prompt_service, 22);
+
+/**
+ * The buckets from `start` up to that of the next range, or to the last one, 9999.
+ *
+ * @generated from message promptd.v1.BucketRange
+ */
+export type BucketRange = Message<"promptd.v1.BucketRange"> & {
+  /**
+   * 0 in the first range.
+   *
+   * @generated from field: uint32 start = 1;
+   */
+  start: number;
+
+  /**
+   * An arm's name, or `control`.
+   *
+   * @generated from field: string arm = 2;
+   */
+  arm: string;
+};
+
+/**
+ * Describes the message promptd.v1.BucketRange.
+ * Use `create(BucketRangeSchema)` to create a new message.
+ */
+export const BucketRangeSchema: GenMessage<BucketRange> = /*@__PURE__*/
+  messageDesc(file_promptd_v1_prompt_service, 23);
 
 /**
  * `revision` is of the history of all prompts. Every change up to it is in what
@@ -891,7 +974,7 @@ export type WatchPromptsResponse = Message<"promptd.v1.WatchPromptsResponse"> & 
  * Use `create(WatchPromptsResponseSchema)` to create a new message.
  */
 export const WatchPromptsResponseSchema: GenMessage<WatchPromptsResponse> = /*@__PURE__*/
-  messageDesc(file_promptd_v1_prompt_service, 22);
+  messageDesc(file_promptd_v1_prompt_service, 24);
 
 /**
  * Replaces all that was known. It comes first, unless the stream goes on behind
@@ -919,7 +1002,7 @@ export type PromptsSnapshot = Message<"promptd.v1.PromptsSnapshot"> & {
  * Use `create(PromptsSnapshotSchema)` to create a new message.
  */
 export const PromptsSnapshotSchema: GenMessage<PromptsSnapshot> = /*@__PURE__*/
-  messageDesc(file_promptd_v1_prompt_service, 23);
+  messageDesc(file_promptd_v1_prompt_service, 25);
 
 /**
  * What has become another answer. Empty where a stream goes on behind
@@ -944,7 +1027,7 @@ export type PromptsUpdate = Message<"promptd.v1.PromptsUpdate"> & {
  * Use `create(PromptsUpdateSchema)` to create a new message.
  */
 export const PromptsUpdateSchema: GenMessage<PromptsUpdate> = /*@__PURE__*/
-  messageDesc(file_promptd_v1_prompt_service, 24);
+  messageDesc(file_promptd_v1_prompt_service, 26);
 
 /**
  * @generated from message promptd.v1.WatchedItem
@@ -970,7 +1053,7 @@ export type WatchedItem = Message<"promptd.v1.WatchedItem"> & {
  * Use `create(WatchedItemSchema)` to create a new message.
  */
 export const WatchedItemSchema: GenMessage<WatchedItem> = /*@__PURE__*/
-  messageDesc(file_promptd_v1_prompt_service, 25);
+  messageDesc(file_promptd_v1_prompt_service, 27);
 
 /**
  * @generated from message promptd.v1.WatchHeartbeat
@@ -994,7 +1077,100 @@ export type WatchHeartbeat = Message<"promptd.v1.WatchHeartbeat"> & {
  * Use `create(WatchHeartbeatSchema)` to create a new message.
  */
 export const WatchHeartbeatSchema: GenMessage<WatchHeartbeat> = /*@__PURE__*/
-  messageDesc(file_promptd_v1_prompt_service, 26);
+  messageDesc(file_promptd_v1_prompt_service, 28);
+
+/**
+ * @generated from message promptd.v1.ReportCallsRequest
+ */
+export type ReportCallsRequest = Message<"promptd.v1.ReportCallsRequest"> & {
+  /**
+   * Who has counted: a UUID (version 7) of the process.
+   *
+   * @generated from field: string writer = 1;
+   */
+  writer: string;
+
+  /**
+   * Of the writer's batches, in order from 1. One that is sent again keeps its
+   * number; one that is not above the last is not added. A writer that has sent
+   * nothing for a day is forgotten.
+   *
+   * @generated from field: uint64 batch = 2;
+   */
+  batch: bigint;
+
+  /**
+   * 1 to 200.
+   *
+   * @generated from field: repeated promptd.v1.ReportedCalls counts = 3;
+   */
+  counts: ReportedCalls[];
+};
+
+/**
+ * Describes the message promptd.v1.ReportCallsRequest.
+ * Use `create(ReportCallsRequestSchema)` to create a new message.
+ */
+export const ReportCallsRequestSchema: GenMessage<ReportCallsRequest> = /*@__PURE__*/
+  messageDesc(file_promptd_v1_prompt_service, 29);
+
+/**
+ * @generated from message promptd.v1.ReportCallsResponse
+ */
+export type ReportCallsResponse = Message<"promptd.v1.ReportCallsResponse"> & {
+};
+
+/**
+ * Describes the message promptd.v1.ReportCallsResponse.
+ * Use `create(ReportCallsResponseSchema)` to create a new message.
+ */
+export const ReportCallsResponseSchema: GenMessage<ReportCallsResponse> = /*@__PURE__*/
+  messageDesc(file_promptd_v1_prompt_service, 30);
+
+/**
+ * How often a version was the answer. Of a version that is not there, it is dropped.
+ *
+ * @generated from message promptd.v1.ReportedCalls
+ */
+export type ReportedCalls = Message<"promptd.v1.ReportedCalls"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: uint32 version = 2;
+   */
+  version: number;
+
+  /**
+   * What was asked for; empty: the version by its number.
+   *
+   * @generated from field: string label = 3;
+   */
+  label: string;
+
+  /**
+   * Whose answer it was; empty: there was no rollout.
+   *
+   * @generated from field: string arm = 4;
+   */
+  arm: string;
+
+  /**
+   * 1 or more.
+   *
+   * @generated from field: uint64 calls = 5;
+   */
+  calls: bigint;
+};
+
+/**
+ * Describes the message promptd.v1.ReportedCalls.
+ * Use `create(ReportedCallsSchema)` to create a new message.
+ */
+export const ReportedCallsSchema: GenMessage<ReportedCalls> = /*@__PURE__*/
+  messageDesc(file_promptd_v1_prompt_service, 31);
 
 /**
  * What Compile does with a variable that the request does not hold.
@@ -1180,6 +1356,17 @@ export const PromptService: GenService<{
     methodKind: "server_streaming";
     input: typeof WatchPromptsRequestSchema;
     output: typeof WatchPromptsResponseSchema;
+  },
+  /**
+   * Adds calls that were answered from what WatchPrompts tells to the counts that
+   * ListVersions tells. A batch is added once, however often it is sent.
+   *
+   * @generated from rpc promptd.v1.PromptService.ReportCalls
+   */
+  reportCalls: {
+    methodKind: "unary";
+    input: typeof ReportCallsRequestSchema;
+    output: typeof ReportCallsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_promptd_v1_prompt_service, 0);
