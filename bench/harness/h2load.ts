@@ -30,6 +30,9 @@ export interface Load {
   callsPerSecond?: number;
 }
 
+/** What fills a server without calls that wait for long. */
+export const LOAD: Load = { calls: 20_000, connections: 4, streams: 8 };
+
 /** What became of a load. */
 export interface Outcome {
   callsPerSecond: number;

@@ -4,11 +4,10 @@ import { PromptService } from "../../gen/promptd/v1/prompt_service_pb.ts";
 import { targetOf } from "../harness/calls.ts";
 import { type Compared, compare } from "../harness/compare.ts";
 import { BACKING_CORE } from "../harness/cores.ts";
+import { LOAD } from "../harness/h2load.ts";
 import { startProgram, startReference } from "../harness/programs.ts";
 import { PROMPT, startPromptd } from "../harness/promptd.ts";
 import { atLeast, atMost, type Result, range } from "../harness/result.ts";
-
-export const LOAD = { calls: 20_000, connections: 4, streams: 8 };
 
 const ROUNDS = 11;
 
