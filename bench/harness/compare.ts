@@ -29,6 +29,12 @@ export class Compared {
     );
   }
 
+  /** The least that a call took in any round: instructions, or microseconds where they are not counted. */
+  best(subject: string): number {
+    const costs = this.of(subject).map(({ instructions, cpuMicros }) => instructions ?? cpuMicros);
+    return Math.min(...costs);
+  }
+
   /** A row for each subject. */
   rows(): Record<string, string | number>[] {
     return [...this.#outcomes].map(([server, outcomes]) => ({

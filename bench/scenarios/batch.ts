@@ -12,22 +12,21 @@ const PROMPTS = 20;
 
 const { getPrompt, batchGetPrompts } = PromptService.method;
 
-const SINGLE = "GetPrompt";
-const BATCH = `BatchGetPrompts of ${PROMPTS}`;
+export const NAMES = { single: "GetPrompt", batch: `BatchGetPrompts of ${PROMPTS}` };
 
 export async function run(): Promise<Result> {
   const seen = await measure(ROUNDS);
-  const what = `${BATCH}: prompts a second as a multiple of single calls`;
+  const what = `${NAMES.batch}: prompts a second as a multiple of single calls`;
   return { rows: seen.rows(), goals: [atLeast(what, 8, gain(seen), "")] };
 }
 
 /** Prompts a second as a multiple of single calls. */
-export function gain(seen: Compared): Share {
-  const { median, low, high } = seen.share(BATCH, SINGLE);
+function gain(seen: Compared): Share {
+  const { median, low, high } = seen.share(NAMES.batch, NAMES.single);
   return { median: median * PROMPTS, low: low * PROMPTS, high: high * PROMPTS };
 }
 
-export async function measure(rounds: number): Promise<Compared> {
+export async function measure(rounds: number, load = LOAD, warmUp?: number): Promise<Compared> {
   const names = Array.from({ length: PROMPTS }, (_, index) => `batch/${index}`);
   const promptd = await startPromptd({
     keys: true,
@@ -42,8 +41,8 @@ export async function measure(rounds: number): Promise<Compared> {
     const single = await targetOf(promptd, getPrompt, { name: PROMPT });
     const requests = names.map((name) => ({ name }));
     const batch = await targetOf(promptd, batchGetPrompts, { requests });
-    const targets = { [SINGLE]: single.target, [BATCH]: batch.target };
-    return await compare(targets, { ...LOAD, calls: LOAD.calls / 4 }, rounds);
+    const targets = { [NAMES.single]: single.target, [NAMES.batch]: batch.target };
+    return await compare(targets, { ...load, calls: load.calls / 4 }, rounds, warmUp && warmUp / 4);
   } finally {
     await promptd.stop();
   }

@@ -40,7 +40,7 @@ export async function run(): Promise<Result> {
   };
 }
 
-export async function measure(rounds: number): Promise<Compared> {
+export async function measure(rounds: number, load = LOAD, warmUp?: number): Promise<Compared> {
   const promptd = await startPromptd();
   try {
     const request = { name: PROMPT, variables: VARIABLES };
@@ -51,7 +51,7 @@ export async function measure(rounds: number): Promise<Compared> {
       [NAMES.compile]: compiled.target,
       [NAMES.again]: target,
     };
-    return await compare(targets, LOAD, rounds);
+    return await compare(targets, load, rounds, warmUp);
   } finally {
     await promptd.stop();
   }

@@ -48,7 +48,7 @@ export async function run(): Promise<Result> {
   };
 }
 
-export async function measure(rounds: number, load = LOAD): Promise<Compared> {
+export async function measure(rounds: number, load = LOAD, warmUp?: number): Promise<Compared> {
   const stops: { stop(): Promise<void> }[] = [];
   const begun = <Started extends { stop(): Promise<void> }>(started: Started): Started => {
     stops.push(started);
@@ -78,6 +78,7 @@ export async function measure(rounds: number, load = LOAD): Promise<Compared> {
       },
       load,
       rounds,
+      warmUp,
     );
   } finally {
     for (const { stop } of stops) await stop();
