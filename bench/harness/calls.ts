@@ -48,7 +48,7 @@ function ask({ address, headers = {} }: Callee, path: string, body: Buffer): Pro
 }
 
 /** As gRPC sends a message: not compressed, its length, itself. */
-function framed(message: Buffer): Buffer {
+export function framed(message: Buffer): Buffer {
   const head = Buffer.alloc(5);
   head.writeUInt32BE(message.length, 1);
   return Buffer.concat([head, message]);
