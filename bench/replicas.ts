@@ -9,7 +9,7 @@ import { createInterface } from "node:readline";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Client, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { credentials, Client as GrpcClient } from "@grpc/grpc-js";
+import { credentials, Client as GrpcClient, Metadata } from "@grpc/grpc-js";
 import { KeyService } from "../gen/promptd/v1/key_service_pb.ts";
 import {
   GetPromptRequestSchema,
@@ -29,7 +29,7 @@ export interface Replica {
   rollouts: Client<typeof RolloutService>;
   keys: Client<typeof KeyService>;
   /** The version that a user is given by label `production` of a prompt; asked with as little work as can be. */
-  version(name: string): Promise<number | undefined>;
+  version(name: string, headers?: Record<string, string>): Promise<number | undefined>;
   /** The sum of a metric's values whose labels hold a text. */
   metric(name: string, label?: string): Promise<number>;
   stop(signal?: NodeJS.Signals): Promise<void>;
@@ -78,7 +78,7 @@ export async function startReplica(
       rollouts: createClient(RolloutService, transport),
       keys: createClient(KeyService, transport),
       baseUrl,
-      version: (name) => versionOf(plain, name),
+      version: (name, headers = {}) => versionOf(plain, name, headers),
       metric: async (name, label = "") => sum(await exposition(baseUrl), name, label),
       stop,
     };
@@ -87,7 +87,11 @@ export async function startReplica(
   throw new Error(`promptd did not start:\n${said.join("\n")}`);
 }
 
-function versionOf(client: GrpcClient, name: string): Promise<number | undefined> {
+function versionOf(
+  client: GrpcClient,
+  name: string,
+  headers: Record<string, string>,
+): Promise<number | undefined> {
   const request = Buffer.from(
     toBinary(GetPromptRequestSchema, create(GetPromptRequestSchema, { name, userId: USER })),
   );
@@ -98,6 +102,7 @@ function versionOf(client: GrpcClient, name: string): Promise<number | undefined
       same,
       same,
       request,
+      Metadata.fromHttp2Headers(headers),
       (error, bytes) => {
         if (error !== null || bytes === undefined) return reject(error);
         resolve(fromBinary(GetPromptResponseSchema, bytes).resolution?.version);
