@@ -41,7 +41,8 @@ export async function run(): Promise<Result> {
 }
 
 export async function measure(rounds: number, load = LOAD, warmUp?: number): Promise<Compared> {
-  const promptd = await startPromptd();
+  // With a key: without one each call asks the database whether there is any, which would hide the difference.
+  const promptd = await startPromptd({ keys: true });
   try {
     const request = { name: PROMPT, variables: VARIABLES };
     const { target } = await targetOf(promptd, getPrompt, { name: PROMPT });
