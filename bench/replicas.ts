@@ -9,7 +9,8 @@ import { createInterface } from "node:readline";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Client, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { credentials, Client as GrpcClient } from "@grpc/grpc-js";
+import { credentials, Client as GrpcClient, Metadata } from "@grpc/grpc-js";
+import { KeyService } from "../gen/promptd/v1/key_service_pb.ts";
 import {
   GetPromptRequestSchema,
   GetPromptResponseSchema,
@@ -21,12 +22,14 @@ import { RolloutService } from "../gen/promptd/v1/rollout_service_pb.ts";
 const USER = "user-1";
 
 export interface Replica {
+  pid: number;
   grpcAddress: string;
   prompts: Client<typeof PromptService>;
   baseUrl: string;
   rollouts: Client<typeof RolloutService>;
+  keys: Client<typeof KeyService>;
   /** The version that a user is given by label `production` of a prompt; asked with as little work as can be. */
-  version(name: string): Promise<number | undefined>;
+  version(name: string, headers?: Record<string, string>): Promise<number | undefined>;
   /** The sum of a metric's values whose labels hold a text. */
   metric(name: string, label?: string): Promise<number>;
   stop(signal?: NodeJS.Signals): Promise<void>;
@@ -35,10 +38,12 @@ export interface Replica {
 /** Starts a replica on free ports, with a data directory of its own unless one is named. */
 export async function startReplica(
   env: Record<string, string>,
-  user: { uid?: number; gid?: number } = {},
+  { cores, ...user }: { uid?: number; gid?: number; cores?: string } = {},
 ): Promise<Replica> {
   const dataDir = mkdtempSync(join(tmpdir(), "promptd-bench-"));
-  const child = spawn(process.execPath, ["dist/src/main.js", "serve"], {
+  const serve = [process.execPath, "dist/src/main.js", "serve"];
+  const [command = "", ...args] = cores === undefined ? serve : ["taskset", "-c", cores, ...serve];
+  const child = spawn(command, args, {
     ...user,
     env: {
       PATH: process.env.PATH,
@@ -67,11 +72,13 @@ export async function startReplica(
     const baseUrl = `http://${http}`;
     const plain = new GrpcClient(grpc, credentials.createInsecure());
     return {
+      pid: child.pid as number,
       grpcAddress: grpc,
       prompts: createClient(PromptService, transport),
       rollouts: createClient(RolloutService, transport),
+      keys: createClient(KeyService, transport),
       baseUrl,
-      version: (name) => versionOf(plain, name),
+      version: (name, headers = {}) => versionOf(plain, name, headers),
       metric: async (name, label = "") => sum(await exposition(baseUrl), name, label),
       stop,
     };
@@ -80,7 +87,11 @@ export async function startReplica(
   throw new Error(`promptd did not start:\n${said.join("\n")}`);
 }
 
-function versionOf(client: GrpcClient, name: string): Promise<number | undefined> {
+function versionOf(
+  client: GrpcClient,
+  name: string,
+  headers: Record<string, string>,
+): Promise<number | undefined> {
   const request = Buffer.from(
     toBinary(GetPromptRequestSchema, create(GetPromptRequestSchema, { name, userId: USER })),
   );
@@ -91,6 +102,7 @@ function versionOf(client: GrpcClient, name: string): Promise<number | undefined
       same,
       same,
       request,
+      Metadata.fromHttp2Headers(headers),
       (error, bytes) => {
         if (error !== null || bytes === undefined) return reject(error);
         resolve(fromBinary(GetPromptResponseSchema, bytes).resolution?.version);

@@ -14,11 +14,15 @@ export function report(name: string, text: string): void {
   const [, after] = rest.split(end);
   if (after === undefined) throw new Error(`${PAGE} has no place for ${name}`);
   const when = new Date().toISOString().slice(0, 10);
-  const machine = `${cpus().length} cores of ${cpus()[0]?.model ?? "unknown"}, ${platform()} ${arch()}, Node ${process.versions.node}`;
   writeFileSync(
     PAGE,
-    `${before}${begin}\n${text}\n\nMeasured ${when} on ${machine}.\n${end}${after}`,
+    `${before}${begin}\n${text}\n\nMeasured ${when} on ${machine()}.\n${end}${after}`,
   );
+}
+
+/** Where it was measured, and with which Node. */
+export function machine(): string {
+  return `${cpus().length} cores of ${cpus()[0]?.model ?? "unknown"}, ${platform()} ${arch()}, Node ${process.versions.node}`;
 }
 
 /** A row of a table: a name, and p50, p99 and the greatest of some milliseconds. */

@@ -22,6 +22,7 @@ import { httpServer } from "./http/server.ts";
 import { webhookRoutes } from "./http/webhooks.ts";
 import { langfuseOf } from "./langfuse-source.ts";
 import { answersWithoutKey, refuseOpenDoor, warnOfCrashes } from "./off-loopback.ts";
+import { newResolutionId } from "./resolution-id.ts";
 import { CallLimits } from "./rpc/call-limits.ts";
 import { Calls } from "./rpc/calls.ts";
 import { changeService } from "./rpc/change-service.ts";
@@ -135,7 +136,7 @@ async function serveOn(
     replica,
     feed,
     tail,
-    newId,
+    newId: newResolutionId,
     listeners: [backing.counts, metrics.prompts, ...traces.listeners],
   });
   const rollouts = rolloutService(new Rollouts(rolloutStore, source), rolloutStore);

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import canonicalize from "canonicalize";
 import type { JsonValue, PromptBody } from "./prompt.ts";
 
@@ -17,7 +17,7 @@ export function canonicalBody(body: PromptBody): string {
 
 /** Lower-case hex of SHA-256 over a text's UTF-8. */
 export function sha256(text: string): string {
-  return createHash("sha256").update(text, "utf8").digest("hex");
+  return hash("sha256", text);
 }
 
 /** `sha256` of `canonicalBody`. */

@@ -45,9 +45,8 @@ import { type Status, toStatus } from "./status.ts";
 
 /** A GetPromptResponse. */
 export function getPromptBytes(resolved: Resolved, resolutionId: string): Uint8Array {
-  const { prompt } = GetPromptResponseSchema.field;
-  const writer = lengthDelimited(new BinaryWriter(), prompt, promptOf(resolved.choice.answer));
-  return withResolution(writer, GetPromptResponseSchema.field.resolution, resolved, resolutionId);
+  const { resolution } = GetPromptResponseSchema.field;
+  return withResolution(promptOf(resolved.choice.answer), resolution, resolved, resolutionId);
 }
 
 /** A CompileResponse. */
@@ -65,7 +64,7 @@ export function compileBytes(
     lengthDelimited(writer, chat, toBinary(ChatMessagesSchema, messages));
   }
   lengthDelimited(writer, config, configOf(resolved.choice.answer));
-  return withResolution(writer, resolution, resolved, resolutionId);
+  return withResolution(writer.finish(), resolution, resolved, resolutionId);
 }
 
 /**
@@ -218,7 +217,12 @@ function errorBytes(status: Status): Uint8Array {
   return lengthDelimited(new BinaryWriter(), BatchItemSchema.field.error, bytes).finish();
 }
 
-const promptOf = oncePer((answer: Answer) => toBinary(PromptSchema, toPrompt(answer)));
+/** The field of a GetPromptResponse. */
+const promptOf = oncePer((answer: Answer) => {
+  const { prompt } = GetPromptResponseSchema.field;
+  const bytes = toBinary(PromptSchema, toPrompt(answer));
+  return lengthDelimited(new BinaryWriter(), prompt, bytes).finish();
+});
 
 /** A WatchedRollout without its arms' answers. */
 const rolloutOf = oncePer((rollout: StandingRollout) =>
@@ -243,31 +247,50 @@ function oncePer<Key extends object>(encode: (key: Key) => Uint8Array): (key: Ke
   };
 }
 
+/** Room for what differs per call: an id of 36 characters, and four numbers. */
+const PER_CALL = Buffer.alloc(128);
+
+/** What was encoded before, and the resolution behind it. Written by hand: it is most of what a call encodes. */
 function withResolution(
-  writer: BinaryWriter,
-  field: DescField,
+  before: Uint8Array,
+  { number }: DescField,
   { choice, bucket, tier, stale, ageMs }: Resolved,
   id: string,
 ): Uint8Array {
-  const {
-    id: idField,
-    tier: tierField,
-    stale: staleField,
-    ageMs: ageField,
-    bucket: bucketField,
-  } = ResolutionSchema.field;
-  writer
-    .tag(field.number, WireType.LengthDelimited)
-    .fork()
-    .raw(resolutionOf(choice))
-    .tag(idField.number, WireType.LengthDelimited)
-    .string(id)
-    .tag(tierField.number, WireType.Varint)
-    .int32(WIRE_TIERS[tier]);
-  if (stale) writer.tag(staleField.number, WireType.Varint).bool(true);
-  if (ageMs > 0) writer.tag(ageField.number, WireType.Varint).uint64(Math.floor(ageMs));
-  if (bucket !== undefined) writer.tag(bucketField.number, WireType.Varint).uint32(bucket);
-  return writer.join().finish();
+  const { field } = ResolutionSchema;
+  let end = putVarint(PER_CALL, 0, (field.id.number << 3) | WireType.LengthDelimited);
+  end = putVarint(PER_CALL, end, id.length);
+  end += PER_CALL.write(id, end, "latin1");
+  end = putNumber(PER_CALL, end, field.tier, WIRE_TIERS[tier]);
+  if (stale) end = putNumber(PER_CALL, end, field.stale, 1);
+  if (ageMs >= 1) end = putNumber(PER_CALL, end, field.ageMs, Math.floor(ageMs));
+  if (bucket !== undefined) end = putNumber(PER_CALL, end, field.bucket, bucket);
+
+  const shared = resolutionOf(choice);
+  const length = shared.length + end;
+  const bytes = Buffer.allocUnsafe(before.length + 2 * MOST_VARINT_BYTES + length);
+  bytes.set(before);
+  let at = putVarint(bytes, before.length, (number << 3) | WireType.LengthDelimited);
+  at = putVarint(bytes, at, length);
+  bytes.set(shared, at);
+  PER_CALL.copy(bytes, at + shared.length, 0, end);
+  return bytes.subarray(0, at + length);
+}
+
+/** Of a number below 2^53. */
+const MOST_VARINT_BYTES = 8;
+
+function putNumber(bytes: Buffer, at: number, { number }: DescField, value: number): number {
+  return putVarint(bytes, putVarint(bytes, at, (number << 3) | WireType.Varint), value);
+}
+
+/** Writes a number below 2^53 as Protobuf does, seven bits a byte, and returns where it ends. */
+function putVarint(bytes: Buffer, at: number, value: number): number {
+  let end = at;
+  let rest = value;
+  for (; rest > 0x7f; rest = Math.floor(rest / 0x80)) bytes[end++] = (rest % 0x80) | 0x80;
+  bytes[end] = rest;
+  return end + 1;
 }
 
 function lengthDelimited(writer: BinaryWriter, field: DescField, bytes: Uint8Array): BinaryWriter {

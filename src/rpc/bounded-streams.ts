@@ -2,11 +2,14 @@ import { constants, type ServerHttp2Stream } from "node:http2";
 import type { Metadata, ServerInterceptingCall, ServerInterceptor } from "@grpc/grpc-js";
 import type { OpenCall, OpenCalls } from "./open-calls.ts";
 
+const OPEN = Symbol("open call");
+
+/** The metadata is all that the interceptor and the handler of a call share. A weak map would keep calls alive for longer. */
+type Marked = Metadata & { [OPEN]?: OpenCall };
+
 /** Lets `OpenCalls` see what the streams of HTTP/2 hold, and cut them. */
 export class BoundedStreams {
   readonly #openCalls: OpenCalls;
-  /** By its metadata, which is all that the interceptor and the handler of a call share. */
-  readonly #calls = new WeakMap<Metadata, OpenCall>();
 
   constructor(openCalls: OpenCalls) {
     this.#openCalls = openCalls;
@@ -16,13 +19,13 @@ export class BoundedStreams {
     // grpc-js shows neither, and nothing else tells what is received or cuts a stream.
     const { stream, metadata } = call as unknown as {
       stream: ServerHttp2Stream;
-      metadata: Metadata;
+      metadata: Marked;
     };
     const address = stream.session?.socket?.remoteAddress ?? "";
     const open = this.#openCalls.open(address, () =>
       stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM),
     );
-    this.#calls.set(metadata, open);
+    metadata[OPEN] = open;
     stream.on("data", (bytes: Buffer) => this.#openCalls.hold(open, bytes.length));
     stream.once("close", () => this.#openCalls.close(open));
     const endless = method.responseStream && !method.requestStream;
@@ -35,8 +38,8 @@ export class BoundedStreams {
     this.#openCalls.hold(this.of(call), bytes);
   }
 
-  of({ metadata }: { metadata: Metadata }): OpenCall {
-    const open = this.#calls.get(metadata);
+  of({ metadata }: { metadata: Marked }): OpenCall {
+    const open = metadata[OPEN];
     if (open === undefined) throw new TypeError("the interceptor has seen no such call");
     return open;
   }

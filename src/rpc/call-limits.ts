@@ -1,5 +1,4 @@
 import { TokenBucket } from "limiter";
-import pLimit, { type LimitFunction } from "p-limit";
 import { PromptdError, throwIfAborted } from "../core/errors.ts";
 
 export interface CallLimitsOptions {
@@ -20,7 +19,9 @@ const SHARE_OF_ONE_KEY = 0.5;
 /** How many calls may run, wait, and come with one key, in this process. */
 export class CallLimits {
   readonly #options: CallLimitsOptions;
-  readonly #turns: LimitFunction;
+  #running = 0;
+  /** Gives those their turn that wait, in the order of coming. */
+  readonly #waiting: (() => void)[] = [];
   /** By key id; as many as there are keys that were used. */
   readonly #buckets = new Map<string, TokenBucket>();
   /** Calls that run or wait, by key id. */
@@ -28,7 +29,6 @@ export class CallLimits {
 
   constructor(options: CallLimitsOptions) {
     this.#options = options;
-    this.#turns = pLimit(options.concurrent);
   }
 
   /**
@@ -43,10 +43,9 @@ export class CallLimits {
     call: () => Promise<Result>,
   ): Promise<Result> {
     const { concurrent, queued } = this.#options;
-    const { activeCount, pendingCount } = this.#turns;
     const open = this.#open.get(key) ?? 0;
-    const waits = activeCount >= concurrent;
-    if (waits && pendingCount >= queued) {
+    const waits = this.#running >= concurrent;
+    if (waits && this.#waiting.length >= queued) {
       throw crowded(`promptd runs ${concurrent} calls and ${queued} wait: try again later`);
     }
     if (waits && open >= (concurrent + queued) * SHARE_OF_ONE_KEY) {
@@ -54,10 +53,17 @@ export class CallLimits {
     }
     this.#open.set(key, open + 1);
     try {
-      return await this.#turns(async () => {
+      // Whose turn ends hands it on, so it is counted already.
+      if (waits) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+      else this.#running++;
+      try {
         if (waits) throwIfAborted(arrival.signal);
-        return call();
-      });
+        return await call();
+      } finally {
+        const next = this.#waiting.shift();
+        if (next === undefined) this.#running--;
+        else next();
+      }
     } finally {
       const left = (this.#open.get(key) ?? 1) - 1;
       if (left === 0) this.#open.delete(key);

@@ -6,7 +6,7 @@ import { Code } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import type { ChangeFeed } from "../core/cache-ports.ts";
 import { isUnreachable, PromptdError } from "../core/errors.ts";
-import type { Gate } from "../core/keys.ts";
+import type { Gate, KeyScope } from "../core/keys.ts";
 import type { Caller, TraceContext } from "../core/ports.ts";
 import type { CallLimits } from "./call-limits.ts";
 import { certificateCredential, credentialOf, type Header, projectOf } from "./credentials.ts";
@@ -200,7 +200,9 @@ export class Calls {
       stream = this.#streams.open(caller.actor, arrival.signal, open);
       const { signal } = stream;
       const readmit = () => this.#readmit(arrival, caller);
-      const messages = served.stream(request, { ...caller, signal, readmit });
+      const { project, actor, scopes, promptPatterns } = caller;
+      const own = { project, actor, scopes, promptPatterns, signal, readmit };
+      const messages = served.stream(request, own);
       for await (const message of messages) yield* stream.send(message);
     } catch (thrown) {
       outcome = thrown instanceof CallFailure ? thrown : PromptdError.from(thrown);
@@ -258,21 +260,10 @@ export class Calls {
     return this.#gate.admit(credential, projectOf(header));
   }
 
-  async #caller(arrival: Arrival, origin: string | undefined): Promise<Caller> {
+  async #caller(arrival: Arrival, origin: string | undefined): Promise<Admitted> {
     const admitted = await this.#admitted(arrival);
     this.#limits.spend(admitted.actor);
-    return {
-      ...admitted,
-      origin,
-      // Made when a method looks at it, which the hot ones do not.
-      get signal() {
-        return arrival.signal;
-      },
-      // Read when something traces.
-      get trace() {
-        return traceOf(arrival.header);
-      },
-    };
+    return new Admitted(admitted, arrival, origin);
   }
 
   /** Notes a call that the transport refused before there was a request. */
@@ -306,6 +297,39 @@ export class Calls {
       },
       failed ? "call failed" : "call",
     );
+  }
+}
+
+/** A caller that was let in. */
+class Admitted implements Caller {
+  readonly project: string;
+  readonly actor: string;
+  readonly scopes: readonly KeyScope[];
+  readonly promptPatterns: readonly string[];
+  readonly origin: string | undefined;
+  readonly #arrival: Arrival;
+
+  constructor(
+    { project, actor, scopes = [], promptPatterns = [] }: Caller,
+    arrival: Arrival,
+    origin: string | undefined,
+  ) {
+    this.project = project;
+    this.actor = actor;
+    this.scopes = scopes;
+    this.promptPatterns = promptPatterns;
+    this.origin = origin;
+    this.#arrival = arrival;
+  }
+
+  /** Made when a method looks at it, which the hot ones do not. */
+  get signal(): AbortSignal {
+    return this.#arrival.signal;
+  }
+
+  /** Read when something traces. */
+  get trace(): TraceContext | undefined {
+    return traceOf(this.#arrival.header);
   }
 }
 

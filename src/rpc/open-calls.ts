@@ -12,9 +12,11 @@ export interface OpenCall {
   readonly since: number;
   /** Of its state, received for it, or waiting to be taken. */
   bytes: number;
-  /** Ends it without waiting for its peer. */
-  readonly cut: () => void;
+  /** Ends it without waiting for its peer; nothing once it is over. */
+  cut: () => void;
 }
+
+const NOTHING = () => {};
 
 /** All that one address has open, in the order of opening. */
 interface Peer {
@@ -96,6 +98,8 @@ export class OpenCalls {
     const { peer } = call;
     if (!peer.calls.delete(call)) return;
     this.#timed.delete(call);
+    // Under load calls grow old before they are collected, and would keep all alive that they hold.
+    call.cut = NOTHING;
     peer.bytes -= call.bytes;
     this.#bytes -= call.bytes;
     if (peer.calls.size === 0) this.#peers.delete(peer.address);
@@ -131,8 +135,9 @@ export class OpenCalls {
 
   /** Ends a call without waiting for its peer, and frees what it held. */
   cut(call: OpenCall, reason: CutReason): void {
+    const { cut } = call;
     this.close(call);
-    call.cut();
+    cut();
     this.#onCut(reason);
   }
 }

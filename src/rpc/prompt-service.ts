@@ -69,10 +69,9 @@ export function promptService({
   const pace = new AnswerPace();
   const reports = new CallReports({ resolver, counts });
   /** @returns the resolution's id */
-  function tell(answered: Omit<Answered, "id">): string {
-    const told = { ...answered, id: newId() };
-    for (const listener of listeners) listener.answered(told);
-    return told.id;
+  function tell(answered: Answered): string {
+    for (const listener of listeners) listener.answered(answered);
+    return answered.id;
   }
   return {
     async getPrompt(request, caller) {
@@ -80,7 +79,7 @@ export function promptService({
       const question = questionOf(request, caller, request.raw);
       const resolved = await resolver.resolve(caller, question);
       await pace.wait(answerBytes(resolved.choice));
-      const id = tell({ method: "GetPrompt", caller, question, resolved, startedAt });
+      const id = tell({ id: newId(), method: "GetPrompt", caller, question, resolved, startedAt });
       return getPromptBytes(resolved, id);
     },
 
@@ -104,7 +103,7 @@ export function promptService({
       );
       await pace.wait(bytes.reduce((sum, each) => sum + each, 0));
       return batchBytes(items, (item) =>
-        tell({ method: "BatchGetPrompts", caller, startedAt, ...item }),
+        tell({ id: newId(), method: "BatchGetPrompts", caller, startedAt, ...item }),
       );
     },
 
@@ -116,7 +115,7 @@ export function promptService({
       const { answer } = resolved.choice;
       await pace.wait(answerBytes(resolved.choice));
       const output = compile(answer.template, { variables, placeholders, missing });
-      const id = tell({ method: "Compile", caller, question, resolved, startedAt });
+      const id = tell({ id: newId(), method: "Compile", caller, question, resolved, startedAt });
       return compileBytes(resolved, output, id);
     },
 

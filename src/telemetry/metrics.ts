@@ -136,6 +136,10 @@ export function createMetrics(): Metrics {
     buckets: [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5],
     registers: [registry],
   });
+  const ended = new Map<
+    string,
+    { calls: Counter.Internal; durations: Histogram.Internal<string> }
+  >();
   const prompts = new CallTally(MOST_PROMPT_SERIES);
   new Counter({
     name: "promptd_prompt_answers_total",
@@ -154,8 +158,17 @@ export function createMetrics(): Metrics {
   return {
     prompts,
     ended({ rpc, transport, code, project, seconds }) {
-      calls.inc({ rpc, transport, code, project });
-      durations.observe({ rpc, transport, project }, seconds);
+      const key = `${rpc} ${transport} ${code} ${project}`;
+      let of = ended.get(key);
+      if (of === undefined) {
+        of = {
+          calls: calls.labels({ rpc, transport, code, project }),
+          durations: durations.labels({ rpc, transport, project }),
+        };
+        ended.set(key, of);
+      }
+      of.calls.inc();
+      of.durations.observe(seconds);
     },
     refused({ rpc, transport, code }) {
       calls.inc({ rpc, transport, code, project: "" });
