@@ -3,6 +3,7 @@
 import { Ajv as AjvOfDraft7, type AnySchema, type ErrorObject, type ValidateFunction } from "ajv";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { PromptdError } from "../core/errors.ts";
+import { bounded } from "../files/bounded.ts";
 import { inFile, readBytes } from "../files/read.ts";
 import { decodeUtf8, parseJson } from "../files/text.ts";
 import type { Found } from "./fault.ts";
@@ -23,7 +24,12 @@ export async function readConfigSchema(file: string): Promise<ConfigCheck> {
   const bytes = await readBytes(file);
   const validate = compiled(file, bytes);
   return ({ content, places }) => {
-    validate(content.body.config);
+    try {
+      bounded(() => validate(content.body.config));
+    } catch (thrown) {
+      const message = `config: the schema cannot be asked: ${(thrown as Error).message}`;
+      return [{ rule: "config-schema", ...places.ofKey("config"), message }];
+    }
     return (validate.errors ?? []).map((error) => ({
       rule: "config-schema",
       ...places.ofKey("config", ...pathOf(error)),

@@ -337,6 +337,20 @@ describe("a check", () => {
     await expect(readConfigSchema(file)).rejects.toThrow(why);
   });
 
+  it.each([
+    ["runs away", { properties: { x: { pattern: "^(a+)+$" } } }, "took longer than 1 s"],
+    ["has no end", { $ref: "#" }, "Maximum call stack size exceeded"],
+  ])("tells config-schema: a schema that %s", async (_, schema, why) => {
+    await writeFile(join(dir, "schema"), JSON.stringify(schema));
+    const checkConfig = await readConfigSchema(join(dir, "schema"));
+    await rm(join(dir, "schema"));
+    const config = JSON.stringify({ x: `${"a".repeat(30)}!` });
+    const files = { "a.json": `{"template": "",\n"config": ${config}}` };
+    const faults = await check(files, { checkConfig });
+    expect(told(faults)).toEqual(["a.json:2 config-schema"]);
+    expect(faults[0]?.message).toContain(why);
+  });
+
   it("tells tokens: above what the project allows", async () => {
     const files = { "a.md": "a".repeat(40), "b.md": "a".repeat(41) };
     const faults = await check(files, { maxTokens: 10 });
