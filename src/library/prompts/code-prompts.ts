@@ -2,7 +2,12 @@
 
 import { Breaker } from "../../circuit.ts";
 import { KeptService } from "../../client/kept-service.ts";
-import { baseUrlOf, type Connection, isConnectionFault } from "../../client/service.ts";
+import {
+  baseUrlOf,
+  type Connection,
+  isConnectionFault,
+  requireSendable,
+} from "../../client/service.ts";
 import type { ClientTlsFiles } from "../../client/tls.ts";
 import { followLabel } from "../../client/watching.ts";
 import { isUnreachable, PromptdError } from "../../core/errors.ts";
@@ -95,6 +100,7 @@ export class CodePrompts<Name extends string> {
     requireOptions({ label, application, gitCommit });
     const connection: Connection = { address, apiKey, tls, timeoutMs };
     baseUrlOf(connection);
+    requireSendable(apiKey);
     const standings = declare(prompts).map((declared) => new Standing(declared));
     this.#prompts = new Map(standings.map((prompt) => [prompt.declared.name, prompt]));
     this.#label = label;
