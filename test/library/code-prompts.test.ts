@@ -450,6 +450,8 @@ describe("what a service refuses", () => {
 
 it.each([
   [{ apiKey: "one\ntwo" }, "API key: expected a secret"],
+  [{ timeoutMs: 0 }, "timeoutMs: expected more than 0"],
+  [{ timeoutMs: 2 ** 40 }, "timeoutMs: expected more than 0 and at most 3600000"],
 ])("options such as %j are refused at once, and no key is told", (options, message) => {
   let thrown: unknown;
   try {
