@@ -1,5 +1,6 @@
 /** Whether configs keep a JSON Schema that the project names. */
 
+import { stat } from "node:fs/promises";
 import { Ajv as AjvOfDraft7, type AnySchema, type ErrorObject, type ValidateFunction } from "ajv";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { PromptdError } from "../core/errors.ts";
@@ -21,6 +22,9 @@ const OPTIONS = { allErrors: true, strict: false, validateFormats: false, logger
  * @throws invalid where the file cannot be read or holds no such schema
  */
 export async function readConfigSchema(file: string): Promise<ConfigCheck> {
+  // A link in somebody's repository may lead to a device that is read without end.
+  const stats = await stat(file).catch(() => undefined);
+  if (stats?.isCharacterDevice()) throw inFile(file, "is not a regular file");
   const bytes = await readBytes(file);
   const validate = compiled(file, bytes);
   return ({ content, places }) => {

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import fc from "fast-check";
@@ -349,6 +349,11 @@ describe("a check", () => {
     const faults = await check(files, { checkConfig });
     expect(told(faults)).toEqual(["a.json:2 config-schema"]);
     expect(faults[0]?.message).toContain(why);
+  });
+
+  it("reads no schema from a device", async () => {
+    await symlink("/dev/zero", join(dir, "schema"));
+    await expect(readConfigSchema(join(dir, "schema"))).rejects.toThrow("is not a regular file");
   });
 
   it("tells tokens: above what the project allows", async () => {
