@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { access, appendFile, cp, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
@@ -75,4 +75,15 @@ it("takes the word of GitLab where there is no git", async () => {
     author: "Ada <ada@example.com>",
     url: "https://gitlab.com/acme/prompts/-/jobs/7",
   });
+});
+
+it("runs nothing that a folder of the repository asks git to run", async () => {
+  await commitSomething();
+  // What git takes for a bare repository can be committed like other files.
+  const folder = join(dir, "prompts");
+  await cp(join(dir, ".git"), folder, { recursive: true });
+  const config = '[core]\nbare = false\nworktree = ..\nfsmonitor = "touch ran; false"\n';
+  await appendFile(join(folder, "config"), config);
+  expect(await readOrigin({ GITHUB_SHA: "f00" }, folder)).toMatchObject({ commit: "f00" });
+  await expect(access(join(dir, "ran"))).rejects.toThrow("ENOENT");
 });

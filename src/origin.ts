@@ -17,6 +17,12 @@ export interface Origin {
 const GIT_TIMEOUT_MS = 5000;
 
 /**
+ * A folder that came with somebody's repository can look like a bare repository itself, whose
+ * configuration names commands to run. Git before 2.38 knows only the second.
+ */
+const NOTHING_OF_THE_FOLDER = ["-c", "safe.bareRepository=explicit", "-c", "core.fsmonitor=false"];
+
+/**
  * What git says of the folder, and of GitHub Actions or GitLab what git does not know there:
  * the branch of a detached checkout, and the run's URL. Without git, what they say alone.
  *
@@ -47,7 +53,9 @@ function originOfCi(env: NodeJS.ProcessEnv): Partial<Origin> {
 async function originOfGit(dir: string): Promise<Origin | undefined> {
   const git = async (...args: string[]): Promise<string> => {
     const options = { cwd: dir, timeout: GIT_TIMEOUT_MS, windowsHide: true };
-    return (await promisify(execFile)("git", args, options)).stdout.trim();
+    return (
+      await promisify(execFile)("git", [...NOTHING_OF_THE_FOLDER, ...args], options)
+    ).stdout.trim();
   };
   try {
     const [commit = "", author] = (await git("log", "-1", "--format=%H%n%an")).split("\n");

@@ -87,7 +87,7 @@ async function settle(
   for (const { kept, isWanted, compiled } of settled) {
     const { stem, snapshots } = kept;
     const unwanted = [...snapshots.keys()].filter((name) => !isWanted(name));
-    obsolete.push(...unwanted.map((name) => ({ file: folder.pathOf(stem), name })));
+    for (const name of unwanted) obsolete.push({ file: folder.pathOf(stem), name });
     const changed = [...compiled].filter(
       ([name, now]) => !isDeepStrictEqual(snapshots.get(name), now),
     );

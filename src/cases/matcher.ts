@@ -4,9 +4,9 @@ import { isDeepStrictEqual } from "node:util";
 import { type JSONValue, query } from "json-p3";
 import type { ChatMessage, JsonValue } from "../core/prompt.ts";
 import type { Compiled } from "../core/template/compile.ts";
+import { bounded } from "../files/bounded.ts";
 import { type Matcher, PATTERN_FLAGS } from "../files/test-case.ts";
 import { parseJson } from "../files/text.ts";
-import { bounded } from "./bounded.ts";
 
 /** Between the contents of a chat, where no message is chosen. */
 const BETWEEN = "\n\n";

@@ -118,4 +118,16 @@ describe("snapshots", () => {
       await rm(elsewhere, { recursive: true });
     }
   });
+
+  it("are not looked for through a link", async () => {
+    const elsewhere = await mkdtemp(join(tmpdir(), "promptd-elsewhere-"));
+    try {
+      await writeFile(join(elsewhere, "a.yaml"), "x: secret\n");
+      await mkdir(join(dir, ".promptd"));
+      await symlink(elsewhere, join(dir, ".promptd/snapshots"));
+      expect(await (await SnapshotFolder.open(dir)).stems()).toEqual([]);
+    } finally {
+      await rm(elsewhere, { recursive: true });
+    }
+  });
 });

@@ -1,6 +1,6 @@
 /** What prompts were once compiled to, beside the folder's files: `.promptd/snapshots/PATH.yaml`. */
 
-import { readdir, readFile, realpath, rm } from "node:fs/promises";
+import { readdir, readFile, realpath, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, sep } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
@@ -30,6 +30,9 @@ export interface KeptSnapshots {
 const FOLDER = ".promptd/snapshots";
 const ENDING = ".yaml";
 
+/** A file larger than this holds other things than snapshots. */
+const MAX_BYTES = 16 * 1024 * 1024;
+
 const SNAPSHOT = z.union([
   unicodeText(),
   z.array(strictKeys({ role: unicodeText(), content: unicodeText() })),
@@ -58,6 +61,10 @@ export class SnapshotFolder {
     try {
       // A link of a pull request may lead to what is not to be told.
       if ((await realpath(file)) !== file) throw new PromptdError("refused", "is a link");
+      const { size } = await stat(file);
+      if (size > MAX_BYTES) {
+        throw new PromptdError("refused", `has ${size} bytes, expected at most ${MAX_BYTES}`);
+      }
       return { stem, snapshots: snapshotsOf(decodeUtf8(await readFile(file))) };
     } catch (thrown) {
       const snapshots: Snapshots = new Map();
@@ -79,6 +86,8 @@ export class SnapshotFolder {
   /** Of all prompts that have a file here, in order. */
   async stems(): Promise<string[]> {
     const root = join(this.#root, FOLDER);
+    // A link may lead to all of the machine.
+    if ((await realpath(root).catch(() => "")) !== root) return [];
     const found = await readdir(root, { withFileTypes: true, recursive: true }).catch(() => []);
     return found
       .filter((entry) => entry.isFile() && entry.name.endsWith(ENDING))

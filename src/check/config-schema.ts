@@ -1,8 +1,10 @@
 /** Whether configs keep a JSON Schema that the project names. */
 
+import { stat } from "node:fs/promises";
 import { Ajv as AjvOfDraft7, type AnySchema, type ErrorObject, type ValidateFunction } from "ajv";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { PromptdError } from "../core/errors.ts";
+import { bounded } from "../files/bounded.ts";
 import { inFile, readBytes } from "../files/read.ts";
 import { decodeUtf8, parseJson } from "../files/text.ts";
 import type { Found } from "./fault.ts";
@@ -20,10 +22,18 @@ const OPTIONS = { allErrors: true, strict: false, validateFormats: false, logger
  * @throws invalid where the file cannot be read or holds no such schema
  */
 export async function readConfigSchema(file: string): Promise<ConfigCheck> {
+  // A link in somebody's repository may lead to a device that is read without end.
+  const stats = await stat(file).catch(() => undefined);
+  if (stats?.isCharacterDevice()) throw inFile(file, "is not a regular file");
   const bytes = await readBytes(file);
   const validate = compiled(file, bytes);
   return ({ content, places }) => {
-    validate(content.body.config);
+    try {
+      bounded(() => validate(content.body.config));
+    } catch (thrown) {
+      const message = `config: the schema cannot be asked: ${(thrown as Error).message}`;
+      return [{ rule: "config-schema", ...places.ofKey("config"), message }];
+    }
     return (validate.errors ?? []).map((error) => ({
       rule: "config-schema",
       ...places.ofKey("config", ...pathOf(error)),

@@ -59,7 +59,7 @@ function coloured(text: string, colour: Colour): string {
 }
 
 /** Templates hold what their authors like, such as sequences that clear a screen or fill a clipboard. */
-function spelledOut(text: string): string {
+export function spelledOut(text: string): string {
   return text.replace(
     /(?![\n\t])\p{Cc}/gu,
     (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, "0")}`,

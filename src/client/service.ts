@@ -51,11 +51,12 @@ export interface OpenService {
  * Connects with the first call.
  *
  * @param behind whether what is under way lets the process end
- * @throws invalid for an address that is none, and for files that cannot be used for TLS
+ * @throws invalid for an address or a key that is none, and for files that cannot be used for TLS
  */
 export async function openService(connection: Connection, behind = false): Promise<OpenService> {
   const { address, timeoutMs, apiKey, tls } = connection;
   const baseUrl = baseUrlOf(connection);
+  requireSendable(apiKey);
   const secure = baseUrl.startsWith("https:") ? await readClientTls(tls) : undefined;
   const sessionManager = new Sessions(baseUrl, secure, behind);
   const transport = createGrpcTransport({
@@ -95,6 +96,17 @@ export function baseUrlOf({ address, tls }: Pick<Connection, "address" | "tls">)
   if (URL.canParse(url)) return url;
   const description = "expected HOST:PORT or a URL such as http://127.0.0.1:50051";
   throw PromptdError.invalid({ field: "address", description });
+}
+
+/**
+ * Headers that refuse a key would tell it.
+ *
+ * @throws invalid for a key that no header can hold
+ */
+export function requireSendable(apiKey = ""): void {
+  if (/^[\x20-\x7e]*$/.test(apiKey.trim())) return;
+  const description = "expected a secret that keys create has printed, in one line";
+  throw PromptdError.invalid({ field: "API key", description });
 }
 
 /** Whether a call failed in a way that says something of all others: the service itself is not there, or too slow. */

@@ -4,6 +4,7 @@ import type { Service } from "../client/service.ts";
 import { PromptdError } from "../core/errors.ts";
 import type { Naming } from "../files/naming.ts";
 import { readFolder } from "../files/read-folder.ts";
+import { isPromptFile, type PassedOver } from "../files/scan.ts";
 import { applyPlans } from "./apply.ts";
 import { patient } from "./patience.ts";
 import {
@@ -59,7 +60,7 @@ async function planned(
   service: Service,
 ): Promise<PromptPlan[]> {
   const folder = await readFolder(dir, naming);
-  const { prompts, refused: unreadable } = folder;
+  const { prompts, refused: unreadable, ignored } = folder;
   if (prune && prompts.length + unreadable.length === 0) {
     const message = `${dir} has no prompt file, and --prune would take every prompt away: is it the folder that is meant?`;
     throw new PromptdError("refused", message);
@@ -79,6 +80,29 @@ async function planned(
   return [
     ...refused.map(planRefused),
     ...wanted.map((each) => planPrompt(each, held, release)),
-    ...surplusNames.map((name) => planPrune(name, held, release)),
+    ...surplusNames.map((name) => {
+      const hidden = hiddenFile(name, naming, ignored);
+      return hidden ? planRefused({ ...hidden, name }) : planPrune(name, held, release);
+    }),
   ];
+}
+
+/** What stood at a path that is passed over now, such as a link out of the folder, is not gone. */
+function hiddenFile(
+  name: string,
+  naming: Naming,
+  ignored: readonly PassedOver[],
+): PassedOver | undefined {
+  return ignored.find(({ path }) =>
+    isPromptFile(path) ? naming.nameOf(path) === name : isBelow(name, naming, path),
+  );
+}
+
+function isBelow(name: string, naming: Naming, folder: string): boolean {
+  try {
+    return naming.stemOf(name).stem.startsWith(`${folder}/`);
+  } catch (thrown) {
+    if (thrown instanceof PromptdError) return false;
+    throw thrown;
+  }
 }

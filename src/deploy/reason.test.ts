@@ -24,7 +24,13 @@ it("keeps to the bound, and keeps the commit", () => {
   const long = deployReason(origin, "😀".repeat(500));
   expect([...long]).toHaveLength(500);
   expect(long).toMatch(/^😀+…; deploy 0123456789ab \(main\)$/u);
-  const longer = deployReason({ ...origin, branch: "b".repeat(600) }, "why");
+  const longer = deployReason({ ...origin, url: "u".repeat(600) }, "why");
   expect([...longer]).toHaveLength(500);
-  expect(longer).toMatch(/^deploy 0123456789ab \(b+…$/);
+  expect(longer).toMatch(/^deploy 0123456789ab \(main\): u+…$/);
+});
+
+it("lets no name of an author or a branch push the rest out", () => {
+  const origin = { commit: COMMIT, branch: "b".repeat(600), author: "a".repeat(600), url: URL };
+  const reason = deployReason(origin, "why");
+  expect(reason).toMatch(/^why; deploy 0123456789ab \(b{79}…\) by a{79}…: https:.*\/7$/);
 });

@@ -5,6 +5,9 @@ import type { Origin } from "../origin.ts";
 
 const COMMIT_CHARACTERS = 12;
 const DIRTY = "-dirty";
+
+/** Of a branch and of an author, who choose their names and nobody else's room. */
+const NAME_CHARACTERS = 80;
 const BETWEEN = "; ";
 
 /**
@@ -30,8 +33,8 @@ function originText(origin: Origin | undefined): string {
   const by = [
     "deploy",
     commit.slice(0, COMMIT_CHARACTERS) + dirty,
-    branch && `(${branch})`,
-    author && `by ${author}`,
+    branch && `(${cut(branch, NAME_CHARACTERS)})`,
+    author && `by ${cut(author, NAME_CHARACTERS)}`,
   ];
   const text = by.filter(Boolean).join(" ");
   return (url ? `${text}: ${url}` : text).replace(/[\s\p{Cc}]+/gu, " ").toWellFormed();

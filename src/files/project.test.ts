@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -120,11 +120,14 @@ test:
     await expect(loadProject(undefined, dir)).rejects.toThrow(join(dir, PROJECT_FILE));
   });
 
-  it("refuses a file that is too large, and one that cannot be read", async () => {
+  it("refuses a file that is too large, and what is none", async () => {
     await write(" ".repeat(1024 * 1024 + 1));
     await expect(loadProject(undefined, dir)).rejects.toThrow("expected at most 1048576");
     await rm(join(dir, PROJECT_FILE));
     await mkdir(join(dir, PROJECT_FILE));
-    await expect(loadProject(undefined, dir)).rejects.toThrow("EISDIR");
+    await expect(loadProject(undefined, dir)).rejects.toThrow("is not a regular file");
+    await rm(join(dir, PROJECT_FILE), { recursive: true });
+    await symlink("/dev/zero", join(dir, PROJECT_FILE));
+    await expect(loadProject(undefined, dir)).rejects.toThrow("is not a regular file");
   });
 });

@@ -1,6 +1,6 @@
 /** The project file: how a folder of prompts is kept in step with a remote side. */
 
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { isAbsolute, join, normalize, sep } from "node:path";
 import { extname } from "node:path/posix";
 import { z } from "zod";
@@ -118,12 +118,14 @@ type FileProject = Omit<Project, "folder"> & { folder?: string };
 async function readProject(dir: string): Promise<FileProject | undefined> {
   const path = join(dir, PROJECT_FILE);
   try {
-    const bytes = await readFile(path);
-    if (bytes.length > MAX_BYTES) {
-      const why = `has ${bytes.length} bytes, expected at most ${MAX_BYTES}`;
+    const stats = await stat(path);
+    if (stats.size > MAX_BYTES) {
+      const why = `has ${stats.size} bytes, expected at most ${MAX_BYTES}`;
       throw new PromptdError("invalid", why);
     }
-    return parseProject(withoutByteOrderMark(decodeUtf8(bytes)), dir);
+    // A device that a link leads to is read without end.
+    if (!stats.isFile()) throw new PromptdError("invalid", "is not a regular file");
+    return parseProject(withoutByteOrderMark(decodeUtf8(await readFile(path))), dir);
   } catch (thrown) {
     if (thrown instanceof PromptdError) {
       throw new PromptdError("invalid", `${path}: ${thrown.message}`, { cause: thrown });

@@ -78,6 +78,22 @@ const FAULTS: [what: string, files: Record<string, string>, expected: string[]][
     ],
   ],
   [
+    "a text that steers terminals and runners",
+    {
+      "a.json":
+        '{"template": "a\\r::error::b\\u001b[2J",\n"tests": [{"name": "x", "expect": "c\\n"}]}',
+    },
+    [
+      "a.json:2 x: expect: expected another text",
+      "--- expected",
+      "+++ found",
+      "@@ -1,1 +1,1 @@",
+      "-c",
+      "+a\\u000d::error::b\\u001b[2J",
+      "\\ No newline at end of file",
+    ],
+  ],
+  [
     "another chat",
     {
       "a.json":

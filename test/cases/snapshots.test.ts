@@ -104,4 +104,17 @@ describe("a snapshot", () => {
     expect(await folder.test(["--update"])).toMatchObject({ code: 0 });
     expect(await kept("a")).toBe(`${HEAD}x: Hi\n`);
   });
+
+  it("is not read from a file that is too large", async () => {
+    await folder.put({ "a.prompt": prompt("Hi", "x") });
+    await folder.put({ ".promptd/snapshots/a.yaml": "x: Hi\n#".padEnd(16 * 1024 * 1024 + 1) });
+    const { out } = await folder.test();
+    expect(out).toContain("has 16777217 bytes, expected at most 16777216");
+  });
+
+  it("may be one of very many that are obsolete", async () => {
+    const lines = Array.from({ length: 150_000 }, (_, at) => `k${at}: a\n`);
+    await folder.put({ "a.prompt": prompt("Hi"), ".promptd/snapshots/a.yaml": lines.join("") });
+    expect(await folder.test()).toMatchObject({ code: 0 });
+  });
 });

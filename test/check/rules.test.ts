@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import fc from "fast-check";
@@ -335,6 +335,25 @@ describe("a check", () => {
     const file = join(dir, "schema");
     await writeFile(file, schema);
     await expect(readConfigSchema(file)).rejects.toThrow(why);
+  });
+
+  it.each([
+    ["runs away", { properties: { x: { pattern: "^(a+)+$" } } }, "took longer than 1 s"],
+    ["has no end", { $ref: "#" }, "Maximum call stack size exceeded"],
+  ])("tells config-schema: a schema that %s", async (_, schema, why) => {
+    await writeFile(join(dir, "schema"), JSON.stringify(schema));
+    const checkConfig = await readConfigSchema(join(dir, "schema"));
+    await rm(join(dir, "schema"));
+    const config = JSON.stringify({ x: `${"a".repeat(30)}!` });
+    const files = { "a.json": `{"template": "",\n"config": ${config}}` };
+    const faults = await check(files, { checkConfig });
+    expect(told(faults)).toEqual(["a.json:2 config-schema"]);
+    expect(faults[0]?.message).toContain(why);
+  });
+
+  it("reads no schema from a device", async () => {
+    await symlink("/dev/zero", join(dir, "schema"));
+    await expect(readConfigSchema(join(dir, "schema"))).rejects.toThrow("is not a regular file");
   });
 
   it("tells tokens: above what the project allows", async () => {

@@ -27,6 +27,12 @@ it("makes the first key without a service, which a service then asks for", async
   const env = { PROMPTD_ADDRESS: service.runtime.grpcAddress };
   const nobody = await promptd(["list"], { env });
   expect(nobody).toMatchObject({ code: 6, err: expect.stringContaining("no key was sent") });
+  const broken = await promptd(["list"], { env: { ...env, PROMPTD_API_KEY: "one\ntwo" } });
+  expect(broken).toEqual({
+    code: 1,
+    out: "",
+    err: "promptd: API key: expected a secret that keys create has printed, in one line\n",
+  });
   const key = { env: { ...env, PROMPTD_API_KEY: secret } };
   expect((await promptd(["list"], key)).code).toBe(0);
   expect((await promptd(["create", "p", "-"], { ...key, stdin: "text" })).code).toBe(0);

@@ -1,4 +1,6 @@
 import { execFile } from "node:child_process";
+import { rename, rm, symlink } from "node:fs/promises";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { promptd } from "../cli/promptd.ts";
@@ -303,6 +305,23 @@ describe("--prune", () => {
     expect(await bench.labels("a")).toEqual({ latest: 1, staging: 1 });
     expect(await bench.cli("label undo a")).toMatchObject({ code: 0 });
     expect(await text("a")).toBe("one");
+  });
+
+  it("takes nothing from prompts whose files are behind a link", async () => {
+    await bench.write("a.md", "one");
+    await bench.write("team_x/b.md", "two");
+    await bench.write("c.md", "three");
+    await bench.run();
+    for (const path of ["a.md", "team_x"]) {
+      await rename(join(bench.folder, path), `${bench.folder}-${path}`);
+      await symlink(`${bench.folder}-${path}`, join(bench.folder, path));
+    }
+    const ended = await bench.run("--prune");
+    expect(ended).toMatchObject({ code: 1 });
+    expect(ended.out).toContain("! a         a.md: a link that leads out of the folder\n");
+    expect(ended.out).toContain("! team-x/b  team_x: a link that leads out of the folder\n");
+    await rename(`${bench.folder}-a.md`, join(bench.folder, "a.md"));
+    await rm(`${bench.folder}-team_x`, { recursive: true });
   });
 
   it("tells of what is included still", async () => {

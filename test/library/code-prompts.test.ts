@@ -448,6 +448,21 @@ describe("what a service refuses", () => {
   });
 });
 
+it.each([
+  [{ apiKey: "one\ntwo" }, "API key: expected a secret"],
+  [{ timeoutMs: 0 }, "timeoutMs: expected more than 0"],
+  [{ timeoutMs: 2 ** 40 }, "timeoutMs: expected more than 0 and at most 3600000"],
+])("options such as %j are refused at once, and no key is told", (options, message) => {
+  let thrown: unknown;
+  try {
+    void registerPrompts({ p: "code" }, { address: "127.0.0.1:1", ...options }).close();
+  } catch (error) {
+    thrown = error;
+  }
+  expect(thrown).toMatchObject({ code: "invalid", message: expect.stringContaining(message) });
+  expect((thrown as Error).message).not.toContain("two");
+});
+
 it("files for TLS may come later", async () => {
   await serve();
   const caCert = join(data, "ca.crt");

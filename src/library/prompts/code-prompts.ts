@@ -2,7 +2,12 @@
 
 import { Breaker } from "../../circuit.ts";
 import { KeptService } from "../../client/kept-service.ts";
-import { baseUrlOf, type Connection, isConnectionFault } from "../../client/service.ts";
+import {
+  baseUrlOf,
+  type Connection,
+  isConnectionFault,
+  requireSendable,
+} from "../../client/service.ts";
 import type { ClientTlsFiles } from "../../client/tls.ts";
 import { followLabel } from "../../client/watching.ts";
 import { isUnreachable, PromptdError } from "../../core/errors.ts";
@@ -57,6 +62,9 @@ export type CompiledPrompt = Omit<ServedPrompt, "body"> & Compiled & { config: J
 const DEFAULT_ADDRESS = "127.0.0.1:50051";
 const TIMEOUT_MS = 1000;
 
+/** An hour: what Node's timers do not hold ends at once. */
+const LONGEST_TIMEOUT_MS = 3_600_000;
+
 /** Of what nobody waits for. */
 const REGISTRATION_TIMEOUT_MS = 10_000;
 
@@ -92,9 +100,10 @@ export class CodePrompts<Name extends string> {
   constructor(prompts: Readonly<Record<Name, CodePrompt>>, options: RegisterOptions) {
     const { address = DEFAULT_ADDRESS, apiKey, tls = {}, timeoutMs = TIMEOUT_MS } = options;
     const { label = DEFAULT_LABEL, application, gitCommit, onError } = options;
-    requireOptions({ label, application, gitCommit });
+    requireOptions({ label, application, gitCommit, timeoutMs });
     const connection: Connection = { address, apiKey, tls, timeoutMs };
     baseUrlOf(connection);
+    requireSendable(apiKey);
     const standings = declare(prompts).map((declared) => new Standing(declared));
     this.#prompts = new Map(standings.map((prompt) => [prompt.declared.name, prompt]));
     this.#label = label;
@@ -251,10 +260,12 @@ function requireOptions({
   label,
   application,
   gitCommit,
+  timeoutMs,
 }: {
   label: string;
   application: string | undefined;
   gitCommit: string | undefined;
+  timeoutMs: number;
 }): void {
   const validator = new Validator();
   validator.label(label, "label");
@@ -262,6 +273,8 @@ function requireOptions({
   validator.require(!own, "label", `every registered prompt has ${label}: expected another`);
   if (application !== undefined) validator.tag(application, "application");
   if (gitCommit !== undefined) validator.tag(gitCommit, "gitCommit");
+  const isTime = timeoutMs > 0 && timeoutMs <= LONGEST_TIMEOUT_MS;
+  validator.require(isTime, "timeoutMs", `expected more than 0 and at most ${LONGEST_TIMEOUT_MS}`);
   validator.done();
 }
 

@@ -82,14 +82,22 @@ describe("prompts of the code", () => {
       chat: { template: [] },
       text: { type: "chat", template: "x" },
       item: { type: "chat", template: [{ role: "user" }] },
+      lines: { type: "chat", template: ["x"] },
+      none: { type: "chat", template: [null] },
       jinja: { template: "x", format: "jinja" },
+      tag: { template: "x", tags: "a" },
+      null: null,
     });
     expect(fields).toEqual([
       "nothing: template",
       "chat: template",
       "text: template",
       "item: template[0]",
+      "lines: template[0]",
+      "none: template[0]",
       "jinja: format",
+      "tag: tags",
+      "null: template",
     ]);
   });
 });

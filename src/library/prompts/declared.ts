@@ -56,7 +56,8 @@ export function declare(prompts: Readonly<Record<string, CodePrompt>>): Declared
 }
 
 function declareOne(name: string, prompt: CodePrompt): Declared {
-  const { tags, ...given } = typeof prompt === "string" ? { template: prompt } : prompt;
+  const given = typeof prompt === "string" ? { template: prompt } : { ...prompt };
+  const { tags } = given;
   const asked = toBody(given);
   requireValidVersion({ name, body: asked, labels: [], commitMessage: "", ...(tags && { tags }) });
   if (compositionTags(asked).length > 0) {
@@ -72,11 +73,12 @@ function declareOne(name: string, prompt: CodePrompt): Declared {
 }
 
 /** Programs without types are told too what was expected. */
-function toBody(prompt: Omit<CodeText, "tags"> | Omit<CodeChat, "tags">): PromptBody {
-  const { format = "mustache" } = prompt;
+function toBody(prompt: CodeText | CodeChat): PromptBody {
+  const { format = "mustache", tags } = prompt;
   // Null is no config where prompts live in a Langfuse.
   const config = prompt.config ?? {};
   const violations = new Violations();
+  if (tags !== undefined && !Array.isArray(tags)) violations.add("tags", "expected a list");
   if (format !== "mustache" && format !== "fstring") {
     violations.add("format", "expected mustache or fstring");
   }
@@ -90,8 +92,8 @@ function toBody(prompt: Omit<CodeText, "tags"> | Omit<CodeChat, "tags">): Prompt
   if (!Array.isArray(prompt.template)) violations.add("template", "expected a list of messages");
   violations.throwIfAny();
   const template = prompt.template.map((item, index): ChatItem => {
-    if ("name" in item) return { type: "placeholder", name: item.name };
-    const { role, content } = item;
+    const { name, role, content } = { ...(item as Partial<ChatMessage & { name: string }>) };
+    if (name !== undefined) return { type: "placeholder", name };
     if (typeof role !== "string" || typeof content !== "string") {
       const description = "expected role and content, or a placeholder with its name";
       throw PromptdError.invalid({ field: `template[${index}]`, description });

@@ -107,4 +107,10 @@ describe("a prompt of the code", () => {
     prompt.failed("not_found");
     expect(prompt.version).toBeUndefined();
   });
+
+  it("is asked for again once a stream tells what the label points at", () => {
+    prompt.failed("not_found");
+    prompt.told(told("managed", 2));
+    expect(prompt.quiet).toBe(false);
+  });
 });

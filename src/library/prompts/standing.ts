@@ -87,6 +87,7 @@ export class Standing {
       if (result.value.code === Code.NotFound) this.#track(Number.POSITIVE_INFINITY);
     } else if (result.value?.prompt?.version !== FALLBACK_VERSION && result.value) {
       this.managed(result.value);
+      this.#quietUntil = Number.NEGATIVE_INFINITY;
     }
   }
 

@@ -8,7 +8,7 @@ const RUN = new Script("work()");
 const context: { work?: () => unknown } = createContext({});
 
 /**
- * Runs what a pattern of a prompt file may draw out without end. Patterns come with pull
+ * Runs what a pattern of a file may draw out without end. Patterns come with pull
  * requests, and only an interrupt ends one that runs away.
  *
  * @param work waits for nothing
