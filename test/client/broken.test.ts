@@ -27,7 +27,8 @@ async function thrownAt(heard: (socket: Socket, bytes: Buffer) => void): Promise
 
 it("finds no service where a connection is reset that waits for an answer", async () => {
   const error = await thrownAt((socket, bytes) => {
-    if (bytes.includes(NAME)) socket.resetAndDestroy();
+    // Once the caller has nothing more to write, so that it reads of the reset.
+    if (bytes.includes(NAME)) setTimeout(() => socket.resetAndDestroy(), 50);
   });
   expect(error.code).toBe("unavailable");
   expect(isConnectionFault(error)).toBe(true);
