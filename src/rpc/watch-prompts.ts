@@ -39,9 +39,9 @@ export async function* watchPrompts(
     room: { bytes: roomForItems(prompts.length), of: toldSize },
   });
   for await (const event of watch.events()) {
+    const history = create(WatchPromptsResponseSchema, { history: watch.position.hash });
     await pace.wait(bytesOf(event));
     // A message in two parts is one.
-    const history = create(WatchPromptsResponseSchema, { history: watch.position.hash });
     yield Buffer.concat([watchBytes(event, newId), toBinary(WatchPromptsResponseSchema, history)]);
   }
 }
