@@ -1,6 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import {
   type BatchItem,
+  type WatchPromptsRequest,
   type WatchPromptsResponse,
   WatchPromptsResponseSchema,
 } from "../../gen/promptd/v1/prompt_service_pb.ts";
@@ -28,10 +29,11 @@ export async function watch(
 ): Promise<void> {
   const connection = connectionOf(options, terminal);
   const prompts = [{ name, selector: selectorOf(options) }];
-  let afterRevision: bigint | undefined;
+  let behind: Pick<WatchPromptsRequest, "afterRevision" | "afterHistory"> | undefined;
   let pauseMs = SHORTEST_PAUSE_MS;
   const take = (message: WatchPromptsResponse) => {
-    afterRevision = message.event.value?.revision ?? 0n;
+    const { event, history } = message;
+    behind = { afterRevision: event.value?.revision ?? 0n, afterHistory: history };
     pauseMs = SHORTEST_PAUSE_MS;
     const items = itemsOf(message);
     if (options.json && items.length > 0) {
@@ -42,7 +44,7 @@ export async function watch(
   };
   for (;;) {
     try {
-      const request = { prompts, ...(afterRevision !== undefined && { afterRevision }) };
+      const request = { prompts, ...behind };
       await withService(connection, async (service) => {
         for await (const message of spoken(service, request, options.timeout)) {
           take(message);
@@ -51,7 +53,7 @@ export async function watch(
       });
     } catch (thrown) {
       const passing = thrown instanceof PromptdError && PASSING.includes(thrown.code);
-      if (!passing || afterRevision === undefined) throw thrown;
+      if (!passing || behind === undefined) throw thrown;
       if (terminal.watched) terminal.err(`${oneLine(thrown.message)}; trying again\n`);
     }
     if (terminal.outClosed) return;

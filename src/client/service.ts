@@ -169,7 +169,7 @@ function fromWire(error: ConnectError, address: string): PromptdError {
     });
   }
   // Only this side knows of a broken connection; what the service says has no cause here.
-  if (code === Code.Unavailable && cause !== undefined) {
+  if (BROKEN.includes(code) && cause !== undefined) {
     const advice = "start one with `promptd serve`, or name its --address";
     return new PromptdError("unavailable", `no promptd at ${address} (${rawMessage}); ${advice}`, {
       cause,
@@ -188,6 +188,9 @@ function fromWire(error: ConnectError, address: string): PromptdError {
 export function fromItemError(code: number | undefined, message = ""): PromptdError {
   return new PromptdError(ERROR_CODES[code as Code] ?? "internal", message);
 }
+
+/** What connections fail with: Aborted where one is reset, Internal where there is no way or no HTTP/2. */
+const BROKEN: readonly Code[] = [Code.Unavailable, Code.Aborted, Code.Internal];
 
 /** What the service's statuses mean, the inverse of what it makes of its errors. */
 const ERROR_CODES: Partial<Record<Code, ErrorCode>> = {

@@ -22,10 +22,15 @@ export class Sessions extends Http2SessionManager {
 
   override async request(...args: Parameters<Http2SessionManager["request"]>) {
     const stream = await super.request(...args);
-    if (this.#behind) stream.session?.unref();
+    const { session } = stream;
+    if (session && !session.listeners("error").includes(heard)) session.on("error", heard);
+    if (this.#behind) session?.unref();
     return stream;
   }
 }
+
+/** A connection may tell of its end once nobody listens any more, which would end the process. The calls are told. */
+function heard(): void {}
 
 /** As http2 connects, but for the limit. */
 function socketTo({ protocol, hostname, port }: URL, tls: SecureClientSessionOptions): Socket {

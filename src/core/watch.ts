@@ -1,6 +1,6 @@
 /** Watching prompts: what is told to whoever watches, and when. */
 
-import type { ChangeFeed, ChangeTail } from "./cache-ports.ts";
+import type { ChangeFeed, ChangeTail, Position } from "./cache-ports.ts";
 import type { Change } from "./change.ts";
 import { PromptdError, throwIfAborted } from "./errors.ts";
 import { ANONYMOUS } from "./keys.ts";
@@ -31,6 +31,8 @@ export interface WatchParts {
   caller: Caller & { signal: AbortSignal };
   /** The revision of the last event that the watcher has from before. */
   after: number | undefined;
+  /** The hash of the change with that revision, where the watcher knows it. */
+  afterHash?: string;
   resolver: Pick<Resolver, "resolve" | "rolloutOf" | "resolveArm">;
   /** Tells with each answer what splits the label's callers. */
   rollouts?: boolean;
@@ -52,6 +54,8 @@ const RETRY_MS = 1000;
 
 /** Names that are remembered while answers are looked for. */
 const MOST_HEARD = 1000;
+
+const NOWHERE: Position = { revision: 0, hash: "" };
 
 const LATER = new PromptdError(
   "too_large",
@@ -85,7 +89,7 @@ export class Watch {
   /** All that was told may be wrong. */
   #lost = true;
   #keyChanged = false;
-  #revision = 0;
+  #position = NOWHERE;
   #admittedAt: number;
   #wake = () => {};
 
@@ -97,6 +101,11 @@ export class Watch {
       names: new Set([name]),
     }));
     this.#admittedAt = this.#now();
+  }
+
+  /** Where the history stood as of the event that was told last. */
+  get position(): Position {
+    return this.#position;
   }
 
   /**
@@ -113,7 +122,7 @@ export class Watch {
       changed: (change) => this.#changed(change),
       lost: () => {
         this.#lost = true;
-        this.#revision = 0;
+        this.#position = NOWHERE;
         this.#wake();
       },
     });
@@ -159,18 +168,22 @@ export class Watch {
   }
 
   async #first(): Promise<WatchEvent> {
-    const { after = 0, feed, tail, caller } = this.#parts;
+    const { after = 0, afterHash, feed, tail, caller } = this.#parts;
     // Another replica may have been ahead.
     if (after > feed.applied) await feed.catchUp().catch(() => {});
     this.#heard = new Set();
     const known = after > 0 && after <= feed.applied;
-    const changed = known ? await promptsChangedSince(tail, caller.project, after) : undefined;
+    const behind = { revision: after, hash: afterHash };
+    const changed = known ? await promptsChangedSince(tail, caller.project, behind) : undefined;
     throwIfAborted(caller.signal);
     if (changed === undefined || this.#heard === undefined || feed.applied < after) {
       return this.#snapshot();
     }
     // Changes since those that were read may be of prompts that nobody knows yet to be included.
-    return this.#resume(new Set([...changed, ...this.#heard]), after);
+    return this.#resume(new Set([...changed, ...this.#heard]), {
+      revision: after,
+      hash: afterHash ?? "",
+    });
   }
 
   async #next(): Promise<WatchEvent | undefined> {
@@ -190,13 +203,13 @@ export class Watch {
     const { fitting, complete } = this.#fit(outcomes);
     const items = outcomes.map((each) => (fitting.has(each) ? each : { outcome: LATER }));
     this.#stand(asOf, complete);
-    return { kind: "snapshot", revision: this.#revision, items };
+    return { kind: "snapshot", revision: this.#position.revision, items };
   }
 
   /** Goes on from what the watcher has, as of a revision. */
-  async #resume(changed: ReadonlySet<string>, after: number): Promise<WatchEvent> {
+  async #resume(changed: ReadonlySet<string>, after: Position): Promise<WatchEvent> {
     this.#lost = false;
-    this.#revision = after;
+    this.#position = after;
     const { asOf, outcomes } = await this.#look([...this.#watched.keys()]);
     const others = outcomes.filter((looked) => {
       if (isDoubtful(looked)) return false;
@@ -207,21 +220,21 @@ export class Watch {
       return false;
     });
     const update = this.#update(asOf, others);
-    return update ?? { kind: "update", revision: this.#revision, items: [] };
+    return update ?? { kind: "update", revision: this.#position.revision, items: [] };
   }
 
   /** What of these is told now; the rest waits for the next time. */
-  #update(asOf: number, outcomes: readonly Looked[]): WatchEvent | undefined {
+  #update(asOf: Position, outcomes: readonly Looked[]): WatchEvent | undefined {
     const { fitting, complete } = this.#fit(outcomes);
     this.#stand(asOf, complete);
     if (fitting.size === 0) return undefined;
-    return { kind: "update", revision: this.#revision, items: [...fitting] };
+    return { kind: "update", revision: this.#position.revision, items: [...fitting] };
   }
 
   /** Looks for answers, and at what they are made of. */
-  async #look(indexes: readonly number[]): Promise<{ asOf: number; outcomes: Looked[] }> {
+  async #look(indexes: readonly number[]): Promise<{ asOf: Position; outcomes: Looked[] }> {
     const { feed, questions } = this.#parts;
-    const asOf = feed.applied;
+    const asOf = feed.position;
     this.#pending.clear();
     this.#heard = new Set();
     const outcomes = await Promise.all(
@@ -292,16 +305,16 @@ export class Watch {
   }
 
   /** Notes up to where all is told. */
-  #stand(asOf: number, complete: boolean): void {
-    if (complete && this.#doubtful.size === 0 && !this.#lost) this.#revision = asOf;
+  #stand(asOf: Position, complete: boolean): void {
+    if (complete && this.#doubtful.size === 0 && !this.#lost) this.#position = asOf;
   }
 
   #heartbeat(toldAt: number): WatchEvent | undefined {
     if (this.#now() - toldAt < HEARTBEAT_MS) return undefined;
     const { feed } = this.#parts;
-    if (this.#pending.size === 0) this.#stand(feed.applied, true);
+    if (this.#pending.size === 0) this.#stand(feed.position, true);
     const stale = feed.silent || this.#doubtful.size > 0;
-    return { kind: "heartbeat", revision: this.#revision, stale };
+    return { kind: "heartbeat", revision: this.#position.revision, stale };
   }
 
   /** A key that was revoked, or has expired, does not watch on. */

@@ -76,18 +76,21 @@ function fingerprintOfOne(outcome: Outcome): string {
 const LONGEST_WAY_BACK = 10_000;
 const PAGE = 500;
 
-/** The prompts of a project that changed behind a revision; undefined where nobody can tell. */
+/** The prompts of a project that changed behind a position; undefined where nobody can tell, or the history is another one. */
 export async function promptsChangedSince(
   tail: Pick<ChangeTail, "from">,
   project: string,
-  after: number,
+  after: { revision: number; hash: string | undefined },
 ): Promise<Set<string> | undefined> {
   const names = new Set<string>();
-  let from = after;
+  let from = after.revision;
+  let hash = after.hash;
   for (let read = 0; read < LONGEST_WAY_BACK; read += PAGE) {
     const page = await tail.from(from, PAGE).catch(() => []);
     // Each page begins with the change that the one before ended with.
     if (page[0]?.change.revision !== from) return undefined;
+    if (hash !== undefined && page[0].hash !== hash) return undefined;
+    hash = page.at(-1)?.hash;
     for (const { change } of page.slice(1)) {
       if (change.project === project) names.add(change.name);
       from = change.revision;

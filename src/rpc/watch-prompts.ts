@@ -1,4 +1,8 @@
-import type { WatchPromptsRequest } from "../../gen/promptd/v1/prompt_service_pb.ts";
+import { create, toBinary } from "@bufbuild/protobuf";
+import {
+  type WatchPromptsRequest,
+  WatchPromptsResponseSchema,
+} from "../../gen/promptd/v1/prompt_service_pb.ts";
 import type { ChangeFeed, ChangeTail } from "../core/cache-ports.ts";
 import type { Resolver } from "../core/resolver.ts";
 import { Watch, type WatchEvent } from "../core/watch.ts";
@@ -19,7 +23,7 @@ export interface WatchPromptsParts {
 /** WatchPrompts, on whatever carries its messages. */
 export async function* watchPrompts(
   { resolver, feed, tail, newId, pace }: WatchPromptsParts,
-  { prompts, afterRevision, rollouts }: WatchPromptsRequest,
+  { prompts, afterRevision, afterHistory, rollouts }: WatchPromptsRequest,
   caller: StreamCaller,
 ): AsyncGenerator<Uint8Array> {
   const watch = new Watch({
@@ -27,6 +31,7 @@ export async function* watchPrompts(
     rollouts,
     caller,
     after: afterRevision === undefined ? undefined : Number(afterRevision),
+    ...(afterHistory !== "" && { afterHash: afterHistory }),
     resolver,
     feed,
     tail,
@@ -34,8 +39,10 @@ export async function* watchPrompts(
     room: { bytes: roomForItems(prompts.length), of: toldSize },
   });
   for await (const event of watch.events()) {
+    const history = create(WatchPromptsResponseSchema, { history: watch.position.hash });
     await pace.wait(bytesOf(event));
-    yield watchBytes(event, newId);
+    // A message in two parts is one.
+    yield Buffer.concat([watchBytes(event, newId), toBinary(WatchPromptsResponseSchema, history)]);
   }
 }
 

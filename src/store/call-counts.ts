@@ -15,6 +15,9 @@ const PATIENCE_MS = 1000;
 /** Then a process is forgotten: a batch that it had sent before and sends again would be added twice. */
 const FORGOTTEN_MS = 24 * 3_600_000;
 
+/** There a count ends: what clients report is believed, and a sum that is too large would stop all others. */
+const MOST_CALLS = Number.MAX_SAFE_INTEGER;
+
 /**
  * Counts of calls in promptd's own database.
  *
@@ -102,9 +105,10 @@ async function addCounts(db: Connection, counts: CountBatch["counts"]): Promise<
     .insertInto("calls")
     .values([...counts])
     .onConflict((conflict) =>
-      conflict.columns(["project", "name", "version", "label", "arm"]).doUpdateSet((update) => ({
-        calls: update("calls.calls", "+", update.ref("excluded.calls")),
-      })),
+      conflict.columns(["project", "name", "version", "label", "arm"]).doUpdateSet({
+        calls: sql<number>`case when calls.calls > ${MOST_CALLS} - excluded.calls
+          then ${MOST_CALLS} else calls.calls + excluded.calls end`,
+      }),
     )
     .execute();
 }

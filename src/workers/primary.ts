@@ -31,6 +31,7 @@ export class Workers implements Addresses {
   readonly #options: WorkersOptions;
   readonly #snapshots = new Snapshots();
   readonly #asked = new Map<number, Asked>();
+  readonly #living = new Set<Worker>();
   readonly #replacements = new Set<NodeJS.Timeout>();
   #questions = 0;
   #failures = 0;
@@ -63,7 +64,7 @@ export class Workers implements Addresses {
   async close(): Promise<void> {
     this.#stopping = true;
     for (const timer of this.#replacements) clearTimeout(timer);
-    const ended = living().map(async (worker) => {
+    const ended = [...this.#living].map(async (worker) => {
       const exited = once(worker, "exit");
       tell(worker, { promptd: "stop" });
       const inTime = exited.then(() => true);
@@ -77,13 +78,18 @@ export class Workers implements Addresses {
 
   /** Waits until it serves, or has ended. */
   async #fork(): Promise<void> {
-    const worker = cluster.fork();
-    this.#keep(worker, false);
-    await served(worker).catch(() => {});
+    try {
+      const worker = cluster.fork();
+      this.#keep(worker, false);
+      await served(worker).catch(() => {});
+    } catch (err) {
+      this.#lacks({ err }, false);
+    }
   }
 
   #keep(worker: Worker, serves: boolean): void {
     let hasServed = serves;
+    this.#living.add(worker);
     worker.on("message", (message: FromWorker) => {
       if (message.promptd === "serving") {
         hasServed = true;
@@ -92,15 +98,19 @@ export class Workers implements Addresses {
         void this.#hear(worker, message);
       }
     });
-    worker.once("exit", (code, signal) => {
+    onEnd(worker, (why) => {
+      this.#living.delete(worker);
       this.#snapshots.departed(worker.id);
       for (const { answered } of this.#asked.values()) answered(worker.id);
-      if (this.#stopping) return;
-      const ended = { worker: worker.process.pid, code, signal };
-      this.#options.log.error(ended, "a worker has ended, and is replaced");
-      if (!hasServed) this.#failures++;
-      this.#replace();
+      this.#lacks({ worker: worker.process.pid, ...why }, hasServed);
     });
+  }
+
+  #lacks(why: object, hasServed: boolean): void {
+    if (this.#stopping) return;
+    this.#options.log.error(why, "a worker has ended, and is replaced");
+    if (!hasServed) this.#failures++;
+    this.#replace();
   }
 
   #replace(): void {
@@ -119,7 +129,7 @@ export class Workers implements Addresses {
         const { revision } = message;
         if (revision <= this.#told) return;
         this.#told = revision;
-        for (const other of living()) {
+        for (const other of this.#living) {
           if (other !== worker) tell(other, { promptd: "changed", revision });
         }
         break;
@@ -139,7 +149,7 @@ export class Workers implements Addresses {
   /** Of workers that do not answer in time it has what was seen of them last. */
   async #exposition(): Promise<Exposition> {
     const id = this.#questions++;
-    const missing = new Set(living().map((worker) => worker.id));
+    const missing = new Set([...this.#living].map((worker) => worker.id));
     await new Promise<void>((resolve) => {
       const end = () => {
         clearTimeout(late);
@@ -152,7 +162,7 @@ export class Workers implements Addresses {
         if (missing.size === 0) end();
       };
       this.#asked.set(id, { answered });
-      for (const worker of living()) tell(worker, { promptd: "ask_snapshot", id });
+      for (const worker of this.#living) tell(worker, { promptd: "ask_snapshot", id });
     });
     return this.#snapshots.exposition();
   }
@@ -164,18 +174,29 @@ interface Asked {
   answered(worker: number): void;
 }
 
+/** Why a worker is there no more. */
+interface EndOfWorker {
+  code?: number | null;
+  signal?: string | null;
+  err?: Error;
+}
+
 /** Resolves once a worker serves. @throws WorkerFailed where it ends before */
 function served(worker: Worker): Promise<Addresses> {
   return new Promise((resolve, reject) => {
     worker.on("message", (message: FromWorker) => {
       if (message.promptd === "serving") resolve(message);
     });
-    worker.once("exit", (code) => reject(new WorkerFailed(code ?? 1)));
+    onEnd(worker, ({ code, err }) => reject(err ?? new WorkerFailed(code ?? 1)));
   });
 }
 
-function living(): Worker[] {
-  return Object.values(cluster.workers ?? {}).filter((worker) => worker !== undefined);
+/** Told once of its end, and also where the system had no room for it. */
+function onEnd(worker: Worker, ended: (why: EndOfWorker) => void): void {
+  worker.once("exit", (code, signal) => ended({ code, signal }));
+  worker.on("error", (err) => {
+    if (worker.process.pid === undefined) ended({ err });
+  });
 }
 
 function tell(worker: Worker, message: FromPrimary): void {

@@ -77,6 +77,15 @@ describe("what is watched", () => {
     expect((await thrownBy(() => client.get("a"))).code).toBe("unavailable");
   });
 
+  it("is waited for no longer than until the client is closed", async () => {
+    const client = open({ address: await nowhere(), prompts: ["a"] });
+    const waited = thrownBy(() => client.ready({ timeoutMs: 60_000 }));
+    await client.close();
+    for (const error of [await waited, await thrownBy(() => client.load("b"))]) {
+      expect(error).toMatchObject({ code: "unavailable", message: "the client was closed" });
+    }
+  });
+
   it("is asked for under another name in vain, until it is loaded", async () => {
     await create("a", "one");
     await create("b", "two");

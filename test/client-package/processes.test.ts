@@ -65,6 +65,30 @@ it("answers and counts on while the service is killed, and is told what came lat
   }
 });
 
+it("is told all anew by another database, also where that has changed more often", async () => {
+  const port = await freePort();
+  const at = (name: string) => {
+    const listen = { PROMPTD_GRPC_LISTEN: `127.0.0.1:${port}` };
+    return spawnService({ ...listen, PROMPTD_DATA_DIR: join(folder, name) });
+  };
+  const other = await at("other");
+  for (const value of ["other one", "other two"]) await create(other, value);
+  await other.stop();
+  const first = await at("first");
+  await create(first, "one");
+  const client = createPromptdClient({ address: first.grpcAddress, prompts: ["a"] });
+  try {
+    await client.ready();
+    await first.stop();
+    await vi.waitFor(() => expect(client.get("a").stale).toBe(true));
+    await at("other");
+    await vi.waitFor(() => expect(client.get("a").stale).toBe(false), 15_000);
+    expect(client.get("a").body.template).toBe("other two");
+  } finally {
+    await client.close();
+  }
+});
+
 it("lets a process end once it is closed, with all its calls counted", async () => {
   const service = await spawnService({ PROMPTD_DATA_DIR: folder });
   await create(service, "one");

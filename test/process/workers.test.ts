@@ -134,6 +134,21 @@ it("replaces workers that are killed while they write, and loses nothing acknowl
   expect(replaced).toHaveLength(WORKERS);
 });
 
+it("goes on where the system has no room for another worker, and replaces it later", async () => {
+  const service = await spawnWorkers();
+  const limit = async (files: string) => {
+    const args = ["--pid", String(service.pid), `--nofile=${files}:`];
+    expect(await once(spawn("prlimit", args), "exit")).toEqual([0, null]);
+  };
+  await limit("10");
+  process.kill(pidsOf(service)[0] as number, "SIGKILL");
+  const failed = () => service.log.filter(({ err }) => JSON.stringify(err)?.includes("EMFILE"));
+  await vi.waitFor(() => expect(failed().length).toBeGreaterThan(1), PATIENT);
+  await limit("1000");
+  await vi.waitFor(() => expect(pidsOf(service)).toHaveLength(WORKERS + 1), PATIENT);
+  expect(await service.stop("SIGTERM")).toBe(0);
+});
+
 it("ends all workers on SIGTERM, and exits with 0", async () => {
   const service = await spawnWorkers();
   expect(await service.stop("SIGTERM")).toBe(0);

@@ -51,6 +51,20 @@ describeOnBoth("counts of calls", (subject) => {
     expect(await rows().of(CALLER, "p", [])).toEqual(new Map());
   });
 
+  it("end where numbers do, and keep no others from being added", async () => {
+    const most = Number.MAX_SAFE_INTEGER;
+    for (let number = 1; number <= 1100; number++) {
+      const counts = [count(most), count(most, { label: "" })];
+      await rows().add({ writer: "a", number, counts });
+    }
+    await rows().add({ writer: "b", number: 1, counts: [count(1), count(2, { version: 2 })] });
+    expect((await rows().of(CALLER, "p", [1])).get(1)?.by).toEqual([
+      { label: "", arm: "", calls: most },
+      { label: "production", arm: "", calls: most },
+    ]);
+    expect(await callsOf("p", 2)).toBe(2);
+  });
+
   it("keep projects, prompts and ways of writing apart", async () => {
     const counts = [
       count(1),

@@ -112,8 +112,11 @@ describe.each(Object.keys(TRANSPORTS) as (keyof typeof TRANSPORTS)[])("on %s", (
     expect([await behind.next(), behind.revision]).toEqual(["update 0:v2=two", 3n]);
     await create("b", "c");
     expect(await behind.next()).toBe("update 1:v2=c");
-    for (const elsewhere of [0n, 99n, 2n ** 63n]) {
-      const anew = watch(transport, { prompts, afterRevision: elsewhere });
+    for (const elsewhere of [
+      ...[0n, 99n, 2n ** 63n].map((revision) => ({ afterRevision: revision })),
+      { afterRevision, afterHistory: "of another database" },
+    ]) {
+      const anew = watch(transport, { prompts, ...elsewhere });
       expect(await anew.next()).toBe("snapshot 0:v2=two 1:v2=c 2:5");
     }
   });

@@ -163,6 +163,7 @@ export class PromptdClient {
     const lost = await this.#counts.close();
     this.#streams.close();
     this.#closed = true;
+    for (const wake of this.#waiting) wake();
     await this.#service.close();
     if (lost === 0) return;
     this.#onFault(new PromptdError("unavailable", `${lost} calls could not be reported`));
@@ -170,7 +171,7 @@ export class PromptdClient {
 
   /** @throws unavailable once the client is closed, invalid for files that cannot be used for TLS */
   async #connect(): Promise<Service> {
-    if (this.#closed) throw new PromptdError("unavailable", "the client was closed");
+    if (this.#closed) throw closed();
     return this.#service.open();
   }
 
@@ -227,7 +228,6 @@ export class PromptdClient {
   /** Waits until something is known of each. @throws unavailable */
   async #until(watched: readonly WatchedPrompt[], timeoutMs: number): Promise<void> {
     const left = () => watched.filter(({ isKnown }) => !isKnown);
-    if (left().length === 0) return;
     await new Promise<void>((resolve, reject) => {
       const done = () => {
         clearTimeout(timer);
@@ -238,11 +238,14 @@ export class PromptdClient {
         reject(this.#notTold(left()));
       }, timeoutMs);
       const look = () => {
-        if (left().length > 0) return;
+        const isThere = left().length === 0;
+        if (!isThere && !this.#closed) return;
         done();
-        resolve();
+        if (isThere) resolve();
+        else reject(closed());
       };
       this.#waiting.add(look);
+      look();
     });
   }
 
@@ -251,6 +254,10 @@ export class PromptdClient {
     const message = `promptd has not told yet of ${watched.map(shown).join(", ")}${why}`;
     return new PromptdError("unavailable", message);
   }
+}
+
+function closed(): PromptdError {
+  return new PromptdError("unavailable", "the client was closed");
 }
 
 function requireUserId(userId: string): void {

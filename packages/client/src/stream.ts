@@ -1,4 +1,7 @@
-import type { WatchPromptsResponse } from "../../../gen/promptd/v1/prompt_service_pb.ts";
+import type {
+  WatchPromptsRequest,
+  WatchPromptsResponse,
+} from "../../../gen/promptd/v1/prompt_service_pb.ts";
 import type { Service } from "../../../src/client/service.ts";
 import {
   LONGEST_PAUSE_MS,
@@ -34,7 +37,7 @@ export class Stream implements Line {
   #doubtful = true;
   #vouchedAt = Number.NEGATIVE_INFINITY;
   /** Up to there everything is known; undefined: nothing is. */
-  #revision: bigint | undefined;
+  #behind: Pick<WatchPromptsRequest, "afterRevision" | "afterHistory"> | undefined;
 
   constructor(prompts: readonly WatchedPrompt[], parts: StreamParts) {
     this.prompts = prompts;
@@ -86,12 +89,11 @@ export class Stream implements Line {
       name,
       selector: selectorField(selector),
     }));
-    const after = this.#revision === undefined ? {} : { afterRevision: this.#revision };
-    const request = { prompts, rollouts: true, ...after };
+    const request = { prompts, rollouts: true, ...this.#behind };
     return spoken(service, request, FIRST_MS, this.#stop.signal);
   }
 
-  async #take({ event }: WatchPromptsResponse, service: Service): Promise<void> {
+  async #take({ event, history }: WatchPromptsResponse, service: Service): Promise<void> {
     if (event.case === undefined) return;
     const ask = (name: string, target: Selector) =>
       service.prompts.getPrompt({ name, selector: selectorField(target) });
@@ -102,13 +104,13 @@ export class Stream implements Line {
         : event.case === "update"
           ? event.value.items
           : [];
-    if (event.case === "snapshot") this.#revision = undefined;
+    if (event.case === "snapshot") this.#behind = undefined;
     const { signal } = this.#stop;
     for (const { index, item } of items) {
       if (item !== undefined) await this.prompts[index]?.take(item, ask, signal);
     }
     if (signal.aborted) return;
-    if (revision > 0n) this.#revision = revision;
+    if (revision > 0n) this.#behind = { afterRevision: revision, afterHistory: history };
     this.#doubtful = event.case === "heartbeat" && event.value.stale;
     if (!this.#doubtful) {
       this.#vouchedAt = performance.now();
