@@ -47,7 +47,7 @@ export interface GrpcServerOptions {
 }
 
 /** More are refused: enough for a proxy that puts many callers on one connection. */
-const STREAMS_PER_CONNECTION = 1000;
+const STREAMS_PER_CONNECTION = 100;
 
 /** What one connection may hold in megabytes, its unsent answers included, before its new streams are refused. */
 const CONNECTION_MEMORY_MB = 16;
@@ -70,7 +70,9 @@ export function grpcServer(
   });
   const own = served.flatMap(({ streams }) => streams.map(({ desc }) => pathOf(desc)));
   const streams = new EndlessStreams(new Set(own));
-  const bounded = new BoundedStreams(openCalls);
+  const bounded = new BoundedStreams(openCalls, (path) =>
+    calls.refused({ rpc: path.slice(path.lastIndexOf(".") + 1) }, "grpc", "RESOURCE_EXHAUSTED"),
+  );
   const server = new Server({
     interceptors: [
       bounded.interceptor,
