@@ -25,6 +25,10 @@ export class KnownKeys implements KeyLookup {
   #drops = 0;
   readonly #lastKnown: LastKnownKeys;
   readonly #circuit: Circuit;
+  /** Whether there is any key is asked of the database just now. */
+  #asking: Promise<boolean> | undefined;
+  /** The question after that. */
+  #askingNext: Promise<boolean> | undefined;
 
   /** @param circuit of the database that holds them */
   constructor(keys: KeyLookup, feed: ChangeFeed, lastKnown: LastKnownKeys, circuit: Circuit) {
@@ -52,8 +56,25 @@ export class KnownKeys implements KeyLookup {
     });
   }
 
-  async anyKey(): Promise<boolean> {
-    return (await this.#remembered(ANY, () => this.#keys.anyKey())) === true;
+  /** Calls that come while it is asked share the next question, which sees every key made before they came. */
+  anyKey(): Promise<boolean> {
+    if (this.#asking === undefined) return this.#askForAny();
+    this.#askingNext ??= this.#asking.then(
+      () => this.#askForAny(),
+      () => this.#askForAny(),
+    );
+    return this.#askingNext;
+  }
+
+  #askForAny(): Promise<boolean> {
+    this.#askingNext = undefined;
+    const asking = this.#remembered(ANY, () => this.#keys.anyKey())
+      .then((any) => any === true)
+      .finally(() => {
+        if (this.#asking === asking) this.#asking = undefined;
+      });
+    this.#asking = asking;
+    return asking;
   }
 
   async hasProject(id: string): Promise<boolean> {
