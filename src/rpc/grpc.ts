@@ -46,7 +46,11 @@ export interface GrpcServerOptions {
   openReflection: boolean;
 }
 
-/** More are refused: enough for a proxy that puts many callers on one connection. */
+/**
+ * More are refused, and clients let them wait. One read takes in all that a
+ * connection may have open: were it as much as fills the read, the turn would go
+ * on reading from it, and nothing of what is answered would be freed.
+ */
 const STREAMS_PER_CONNECTION = 100;
 
 /** What one connection may hold in megabytes, its unsent answers included, before its new streams are refused. */
