@@ -25,10 +25,8 @@ export class KnownKeys implements KeyLookup {
   #drops = 0;
   readonly #lastKnown: LastKnownKeys;
   readonly #circuit: Circuit;
-  /** Whether there is any key is asked of the database just now. */
+  /** Whether there is any key, which is asked at the end of this turn. */
   #asking: Promise<boolean> | undefined;
-  /** The question after that. */
-  #askingNext: Promise<boolean> | undefined;
 
   /** @param circuit of the database that holds them */
   constructor(keys: KeyLookup, feed: ChangeFeed, lastKnown: LastKnownKeys, circuit: Circuit) {
@@ -56,25 +54,13 @@ export class KnownKeys implements KeyLookup {
     });
   }
 
-  /** Calls that come while it is asked share the next question, which sees every key made before they came. */
+  /** Asked once for all calls that come in a turn of the event loop, at its end: so it sees every key made before they came. */
   anyKey(): Promise<boolean> {
-    if (this.#asking === undefined) return this.#askForAny();
-    this.#askingNext ??= this.#asking.then(
-      () => this.#askForAny(),
-      () => this.#askForAny(),
-    );
-    return this.#askingNext;
-  }
-
-  #askForAny(): Promise<boolean> {
-    this.#askingNext = undefined;
-    const asking = this.#remembered(ANY, () => this.#keys.anyKey())
-      .then((any) => any === true)
-      .finally(() => {
-        if (this.#asking === asking) this.#asking = undefined;
-      });
-    this.#asking = asking;
-    return asking;
+    this.#asking ??= new Promise((resolve) => setImmediate(resolve)).then(async () => {
+      this.#asking = undefined;
+      return (await this.#remembered(ANY, () => this.#keys.anyKey())) === true;
+    });
+    return this.#asking;
   }
 
   async hasProject(id: string): Promise<boolean> {
