@@ -35,6 +35,8 @@ export const LOAD: Load = { calls: 20_000, connections: 4, streams: 8 };
 
 /** What became of a load. */
 export interface Outcome {
+  /** Calls that were answered in full, be it with a refusal. */
+  succeeded: number;
   callsPerSecond: number;
   /** Of the server's process, user and system, in microseconds a call. */
   cpuMicros: number;
@@ -83,6 +85,7 @@ export async function drive(target: Target, load: Load): Promise<Outcome> {
     const cpu = cpuSeconds(target.pid) - before;
     requireAnswers(stdout, target, load);
     return {
+      succeeded: Number(/(\d+) succeeded/.exec(stdout)?.[1]),
       callsPerSecond: Number(/([\d.]+) req\/s/.exec(stdout)?.[1]),
       cpuMicros: (cpu / load.calls) * 1e6,
       instructions: counted ? instructionsOf(stderr) / load.calls : undefined,

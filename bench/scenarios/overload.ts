@@ -26,7 +26,8 @@ export async function run(): Promise<Result> {
   try {
     const request = { name: PROMPT, userId: "user-17" };
     const { target } = await targetOf(promptd, PromptService.method.getPrompt, request);
-    const answered = () => promptd.replica.metric("promptd_calls_total", 'code="OK"');
+    const refused = () =>
+      promptd.replica.metric("promptd_calls_total", 'code="RESOURCE_EXHAUSTED"');
     await drive(target, { ...LOAD, calls: 60_000 });
     const rates: number[] = [];
     for (let i = 0; i < ROUNDS; i++) rates.push((await drive(target, LOAD)).callsPerSecond);
@@ -35,7 +36,7 @@ export async function run(): Promise<Result> {
     const rows: Result["rows"] = [];
     const goals: Result["goals"] = [];
     for (const factor of OVERLOADS) {
-      const before = await answered();
+      const before = await refused();
       const rate = peak * factor;
       const load = { ...CALLERS, calls: Math.round(rate * SECONDS), callsPerSecond: rate };
       let over = false;
@@ -70,10 +71,11 @@ export async function run(): Promise<Result> {
         });
         break;
       }
-      const { milliseconds } = outcome;
+      const { milliseconds, succeeded } = outcome;
       const seconds = (performance.now() - began) / 1000;
       const recovered = await recovery(calm);
-      const ok = (await answered()) - before;
+      // An answer that was made may have been cut all the same.
+      const ok = succeeded - ((await refused()) - before);
       const goodput = ok / seconds / peak;
       rows.push({
         "calls asked for": `${factor} × ${peak.toFixed(0)}/s`,

@@ -82,6 +82,26 @@ describe("KnownKeys", () => {
     expect(await keys.anyKey()).toBe(true);
   });
 
+  it("asks once for all calls of a turn, and anew in the next", async () => {
+    let questions = 0;
+    lookup.anyKey = async () => ++questions > 1;
+    const together = [keys.anyKey(), keys.anyKey(), keys.anyKey()];
+    expect(questions).toBe(0);
+    expect(await Promise.all(together)).toEqual([false, false, false]);
+    expect(questions).toBe(1);
+    expect(await keys.anyKey()).toBe(true);
+  });
+
+  it("asks again for whether there is any key after it could not", async () => {
+    answer = async () => {
+      throw new PromptdError("unavailable", "down");
+    };
+    const both = await Promise.allSettled([keys.anyKey(), keys.anyKey()]);
+    expect(both.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+    answer = async () => undefined;
+    expect(await keys.anyKey()).toBe(false);
+  });
+
   it.each<[ChangeKind, boolean]>([
     ["key_revoked", true],
     ["key_rotated", true],

@@ -25,6 +25,8 @@ export class KnownKeys implements KeyLookup {
   #drops = 0;
   readonly #lastKnown: LastKnownKeys;
   readonly #circuit: Circuit;
+  /** Whether there is any key, which is asked at the end of this turn. */
+  #asking: Promise<boolean> | undefined;
 
   /** @param circuit of the database that holds them */
   constructor(keys: KeyLookup, feed: ChangeFeed, lastKnown: LastKnownKeys, circuit: Circuit) {
@@ -52,8 +54,13 @@ export class KnownKeys implements KeyLookup {
     });
   }
 
-  async anyKey(): Promise<boolean> {
-    return (await this.#remembered(ANY, () => this.#keys.anyKey())) === true;
+  /** Asked once for all calls that come in a turn of the event loop, at its end: so it sees every key made before they came. */
+  anyKey(): Promise<boolean> {
+    this.#asking ??= new Promise((resolve) => setImmediate(resolve)).then(async () => {
+      this.#asking = undefined;
+      return (await this.#remembered(ANY, () => this.#keys.anyKey())) === true;
+    });
+    return this.#asking;
   }
 
   async hasProject(id: string): Promise<boolean> {

@@ -1,5 +1,8 @@
 import { constants, type ServerHttp2Stream } from "node:http2";
 import type { Metadata, ServerInterceptingCall, ServerInterceptor } from "@grpc/grpc-js";
+import { CallFailure } from "./calls.ts";
+import { CallsPerTurn, crowded } from "./calls-per-turn.ts";
+import { serviceError } from "./grpc-status.ts";
 import type { OpenCall, OpenCalls } from "./open-calls.ts";
 
 const OPEN = Symbol("open call");
@@ -7,12 +10,19 @@ const OPEN = Symbol("open call");
 /** The metadata is all that the interceptor and the handler of a call share. A weak map would keep calls alive for longer. */
 type Marked = Metadata & { [OPEN]?: OpenCall };
 
-/** Lets `OpenCalls` see what the streams of HTTP/2 hold, and cut them. */
+/** Sent again and again. */
+const CROWDED = serviceError(new CallFailure(crowded()));
+
+/** Lets `OpenCalls` see what the streams of HTTP/2 hold, and cut them; refuses those that are too many at once. */
 export class BoundedStreams {
   readonly #openCalls: OpenCalls;
+  readonly #onRefused: (path: string) => void;
+  readonly #turn = new CallsPerTurn();
 
-  constructor(openCalls: OpenCalls) {
+  /** @param onRefused told the path of a call that was refused before anything of it was read */
+  constructor(openCalls: OpenCalls, onRefused: (path: string) => void) {
     this.#openCalls = openCalls;
+    this.#onRefused = onRefused;
   }
 
   readonly interceptor: ServerInterceptor = (method, call) => {
@@ -22,6 +32,12 @@ export class BoundedStreams {
       metadata: Marked;
     };
     const address = stream.session?.socket?.remoteAddress ?? "";
+    if (!this.#turn.begin(address)) {
+      // Its handler is not run: grpc-js starts no call that is over.
+      call.sendStatus(CROWDED);
+      this.#onRefused(method.path);
+      return call as ServerInterceptingCall;
+    }
     const open = this.#openCalls.open(address, () =>
       stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM),
     );

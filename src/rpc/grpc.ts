@@ -46,8 +46,12 @@ export interface GrpcServerOptions {
   openReflection: boolean;
 }
 
-/** More are refused: enough for a proxy that puts many callers on one connection. */
-const STREAMS_PER_CONNECTION = 1000;
+/**
+ * More are refused, and clients let them wait. One read takes in all that a
+ * connection may have open: were it as much as fills the read, the turn would go
+ * on reading from it, and nothing of what is answered would be freed.
+ */
+const STREAMS_PER_CONNECTION = 100;
 
 /** What one connection may hold in megabytes, its unsent answers included, before its new streams are refused. */
 const CONNECTION_MEMORY_MB = 16;
@@ -70,7 +74,9 @@ export function grpcServer(
   });
   const own = served.flatMap(({ streams }) => streams.map(({ desc }) => pathOf(desc)));
   const streams = new EndlessStreams(new Set(own));
-  const bounded = new BoundedStreams(openCalls);
+  const bounded = new BoundedStreams(openCalls, (path) =>
+    calls.refused({ rpc: path.slice(path.lastIndexOf(".") + 1) }, "grpc", "RESOURCE_EXHAUSTED"),
+  );
   const server = new Server({
     interceptors: [
       bounded.interceptor,

@@ -152,6 +152,42 @@ describe("a well-behaved caller is answered beside", () => {
     expect((await memoryMiB()) - before).toBeLessThan(700);
   });
 
+  it("connections that ask for far more at once than they may, of which all but that is refused", async () => {
+    const before = await memoryMiB();
+    let most = before;
+    let over = false;
+    const watching = (async () => {
+      for (; !over; await wait(20)) most = Math.max(most, await memoryMiB());
+    })();
+    // On each connection ten times what it may have open; what may be is within the memory of calls.
+    const connections = 15;
+    const streams = 1000;
+    await whileCalled(async () => {
+      const opened: RawConnection[] = [];
+      let ended = 0;
+      const flood = Array.from({ length: streams }, (_, i) => [
+        getPromptHeaders(2 * i + 1),
+        frame(FRAME.data, END_STREAM, 2 * i + 1, ask("small")),
+      ]);
+      const bytes = Buffer.concat(flood.flat());
+      await new Promise<void>((done) => {
+        const onFrame = (type: number, flags: number) => {
+          if (type !== FRAME.resetStream && (flags & END_STREAM) === 0) return;
+          if (++ended === connections * streams) done();
+        };
+        for (let i = 0; i < connections; i++) {
+          const connection = new RawConnection(port(service.grpcAddress), [], onFrame);
+          connection.socket.write(bytes);
+          opened.push(connection);
+        }
+      });
+      for (const { socket } of opened) socket.destroy();
+    });
+    over = true;
+    await watching;
+    expect(most - before).toBeLessThan(400);
+  });
+
   it("100,000 headers, which are refused on both ports", async () => {
     await whileCalled(async () => {
       const names = Array.from({ length: 100_000 }, (_, i) => `x-${i}`);

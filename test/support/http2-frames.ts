@@ -62,12 +62,12 @@ export class RawConnection {
 
   /**
    * @param settings numbers and values of RFC 9113, section 6.5.2
-   * @param onFrame told of each frame's type
+   * @param onFrame told of each frame's type and flags
    */
   constructor(
     port: number,
     settings: readonly [id: number, value: number][],
-    onFrame: (type: number) => void = () => {},
+    onFrame: (type: number, flags: number) => void = () => {},
   ) {
     this.socket = net.connect(port, "127.0.0.1");
     this.socket.on("error", () => {});
@@ -76,7 +76,7 @@ export class RawConnection {
       while (this.#buffered.length >= 9) {
         const end = 9 + this.#buffered.readUIntBE(0, 3);
         if (this.#buffered.length < end) break;
-        onFrame(this.#buffered.readUInt8(3));
+        onFrame(this.#buffered.readUInt8(3), this.#buffered.readUInt8(4));
         this.#buffered = this.#buffered.subarray(end);
       }
     });
