@@ -1,4 +1,4 @@
-import { sql } from "kysely";
+import { CompiledQuery, sql } from "kysely";
 import {
   type CallCountLookup,
   type CallCountStore,
@@ -29,6 +29,8 @@ const FORGOTTEN_MS = 24 * 3_600_000;
  */
 export class CallCountRows implements CallCountStore, CallCountLookup {
   readonly #database: Database;
+  /** Statements that add counts, by how many. */
+  readonly #texts = new Map<number, string>();
 
   constructor(database: Database) {
     this.#database = database;
@@ -49,7 +51,7 @@ export class CallCountRows implements CallCountStore, CallCountLookup {
         .returning("id")
         .execute();
       if (added.length === 0) return;
-      await addCounts(db, counts);
+      await addCounts(db, counts, this.#texts);
       await db
         .deleteFrom("call_writers")
         .where("written_at", "<", (where) => where(clock, "-", FORGOTTEN_MS))
@@ -97,14 +99,43 @@ export class CallCountRows implements CallCountStore, CallCountLookup {
   }
 }
 
-async function addCounts(db: Connection, counts: CountBatch["counts"]): Promise<void> {
-  await db
+/**
+ * Adds rows. Each of so many is the same statement, whose text is kept: to build it anew
+ * took most of the time of a write.
+ */
+async function addCounts(
+  db: Connection,
+  counts: CountBatch["counts"],
+  texts: Map<number, string>,
+): Promise<void> {
+  let text = texts.get(counts.length);
+  if (text === undefined) {
+    text = adding(db, counts).compile().sql;
+    texts.set(counts.length, text);
+  }
+  const values = counts.flatMap((count) => COLUMNS.map((column) => count[column]));
+  await db.executeQuery(CompiledQuery.raw(text, values));
+}
+
+const COLUMNS = ["project", "name", "version", "label", "arm", "calls"] as const;
+
+function adding(db: Connection, counts: CountBatch["counts"]) {
+  return db
     .insertInto("calls")
-    .values([...counts])
+    .columns(COLUMNS)
+    .values(
+      counts.map(({ project, name, version, label, arm, calls }) => ({
+        project,
+        name,
+        version,
+        label,
+        arm,
+        calls,
+      })),
+    )
     .onConflict((conflict) =>
       conflict.columns(["project", "name", "version", "label", "arm"]).doUpdateSet((update) => ({
         calls: update("calls.calls", "+", update.ref("excluded.calls")),
       })),
-    )
-    .execute();
+    );
 }
