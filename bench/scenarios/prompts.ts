@@ -3,7 +3,7 @@
 import type { Asked } from "../harness/asker.ts";
 import { Askers } from "../harness/asking.ts";
 import { median, shareOf } from "../harness/compare.ts";
-import { createMany } from "../harness/many.ts";
+import { filledWith, manyPrompts } from "../harness/many.ts";
 import { type Promptd, startPromptd, TEMPLATE } from "../harness/promptd.ts";
 import { atLeast, type Result, range } from "../harness/result.ts";
 
@@ -19,14 +19,15 @@ const OVERHEAD_BYTES = 2048;
 
 export async function run(): Promise<Result> {
   const askers = new Askers();
-  const start = (count: number) =>
-    startPromptd({
-      env: { PROMPTD_MEMORY: MEMORY, PROMPTD_MEMORY_FRESH: "24h" },
-      prepare: (replica) => createMany(replica, 0, count),
-      keys: true,
-    });
-  const few = await start(FEW);
-  const many = await start(MANY);
+  const folders = [await filledWith(manyPrompts(FEW)), await filledWith(manyPrompts(MANY))];
+  const [few, many] = (await Promise.all(
+    folders.map(({ folder }) =>
+      startPromptd({
+        env: { PROMPTD_MEMORY: MEMORY, PROMPTD_MEMORY_FRESH: "24h", PROMPTD_DATA_DIR: folder },
+        keys: true,
+      }),
+    ),
+  )) as [Promptd, Promptd];
   try {
     const ask = (
       { address, headers = {}, pid }: Promptd,
@@ -94,6 +95,7 @@ export async function run(): Promise<Result> {
     askers.stop();
     await few.stop();
     await many.stop();
+    for (const each of folders) each.remove();
   }
 }
 
