@@ -8,7 +8,7 @@ import { filledWith, manyPrompts } from "../harness/many.ts";
 import { type Promptd, startPromptd, TEMPLATE } from "../harness/promptd.ts";
 import { atLeast, type Result, range } from "../harness/result.ts";
 
-const ROUNDS = 11;
+const ROUNDS = 9;
 const FEW = 10;
 const MANY = 100_000;
 

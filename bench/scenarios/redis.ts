@@ -11,7 +11,7 @@ import { startReference } from "../harness/programs.ts";
 import { PROMPT, startPromptd, TEMPLATE } from "../harness/promptd.ts";
 import { atLeast, type Result, range } from "../harness/result.ts";
 
-const ROUNDS = 11;
+const ROUNDS = 9;
 
 /** Asked for in turn, each has left memory, which has room for about 90, before it is asked for again. */
 const PROMPTS = 400;

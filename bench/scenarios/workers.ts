@@ -8,12 +8,12 @@ import { drive, type Target } from "../harness/h2load.ts";
 import { PROMPT, startPromptd } from "../harness/promptd.ts";
 import { atLeast, type Result, range } from "../harness/result.ts";
 
-const ROUNDS = 11;
+const ROUNDS = 9;
 const MOST_WORKERS = 3;
 
 /** Connections are dealt out in turn, so that each worker has as many. */
 const LOAD = { connections: 24, streams: 4 };
-const CALLS = 30_000;
+const CALLS = 20_000;
 
 /** Of those that one would answer each. */
 const LEAST = 0.85;
