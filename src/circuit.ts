@@ -8,8 +8,6 @@ import {
   type IPolicy,
   retry,
   TaskCancelledError,
-  TimeoutStrategy,
-  timeout,
   wrap,
 } from "cockatiel";
 import type { Circuit } from "./core/cache-ports.ts";
@@ -55,7 +53,6 @@ export class Breaker implements Circuit {
   ) {
     this.#name = name;
     this.#timeoutMs = timeoutMs;
-    const late = timeout(timeoutMs, TimeoutStrategy.Aggressive);
     this.#breaker = circuitBreaker(
       handleWhen((error) => isFault(error) && !isOfOneCall?.(PromptdError.from(error))),
       {
@@ -67,7 +64,7 @@ export class Breaker implements Circuit {
       maxAttempts: retries,
       backoff: new ExponentialBackoff(RETRY),
     });
-    this.#policy = wrap(again, this.#breaker, late);
+    this.#policy = wrap(again, this.#breaker);
   }
 
   get name(): string {
@@ -83,8 +80,7 @@ export class Breaker implements Circuit {
     // While one call tries, the others would wait for what comes of it.
     if (this.#breaker.state === CircuitState.HalfOpen) throw this.#unavailable();
     try {
-      // Without one, all calls at a time would listen to the same signal, of which Node warns.
-      return await this.#policy.execute(work, new AbortController().signal);
+      return await this.#policy.execute(() => inTime(this.#timeoutMs, work));
     } catch (thrown) {
       if (thrown instanceof BrokenCircuitError) throw this.#unavailable();
       if (thrown instanceof TaskCancelledError) {
@@ -100,6 +96,19 @@ export class Breaker implements Circuit {
   /** What the last call failed with. */
   #unavailable(): PromptdError {
     return this.#fault ?? new PromptdError("unavailable", `${this.#name} cannot be reached`);
+  }
+}
+
+/** Not cockatiel's, which aborts a signal for each call that ends. @throws TaskCancelledError */
+async function inTime<Result>(ms: number, work: () => Promise<Result>): Promise<Result> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new TaskCancelledError()), ms);
+  });
+  try {
+    return await Promise.race([work(), late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -18,10 +18,10 @@ export interface Asked {
   streams: number;
   /** There are so many: `many/0`, `many/1`, … */
   prompts: number;
-  /** The first of those that are asked for one after the other. */
-  offset?: number;
-  /** One after the other, evenly by chance, or the first ones most. */
+  /** One after the other, each asker those of its own; evenly by chance; or the first ones most. */
   which: "each" | "uniform" | "zipf";
+  /** Of the askers. */
+  share?: { index: number; of: number };
   answerBytes: number;
 }
 
@@ -37,7 +37,7 @@ async function ask({
   prompts,
   which,
   answerBytes,
-  offset = 0,
+  share = { index: 0, of: 1 },
 }: Asked) {
   const session = connect(url);
   let failures = 0;
@@ -60,7 +60,7 @@ async function ask({
         if (bytes < answerBytes) failures++;
         resolve();
       });
-      stream.end(request(pick(prompts, which, offset + begun)));
+      stream.end(request(pick(prompts, which, share, begun)));
     });
   const line = async () => {
     while (begun < calls) {
@@ -73,8 +73,13 @@ async function ask({
   return failures;
 }
 
-function pick(prompts: number, which: Asked["which"], call: number): number {
-  if (which === "each") return call % prompts;
+function pick(
+  prompts: number,
+  which: Asked["which"],
+  { index, of }: { index: number; of: number },
+  call: number,
+): number {
+  if (which === "each") return index + of * (call % Math.floor(prompts / of));
   // Zipf's law with exponent 1: the logarithm of the rank is spread evenly.
   const rank = which === "zipf" ? prompts ** Math.random() - 1 : Math.random() * prompts;
   return Math.min(prompts - 1, Math.floor(rank));

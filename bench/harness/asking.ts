@@ -38,7 +38,7 @@ export class Askers {
     const failures = await Promise.all(
       this.#children.map(async (child, index) => {
         const done = once(child, "message");
-        child.send({ ...share, offset: (index * asked.prompts) / ASKERS });
+        child.send({ ...share, share: { index, of: ASKERS } });
         return (await done)[0] as number;
       }),
     );

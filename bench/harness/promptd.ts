@@ -36,11 +36,13 @@ export interface PromptdOptions {
   rollout?: boolean;
   /** Asks for a key, which its headers hold. */
   keys?: boolean;
+  /** Its own, where that is not `SERVER_CORE`. */
+  cores?: string;
 }
 
 /** Runs with the prompt in two versions, of which the first has the label `production`. */
 export async function startPromptd(options: PromptdOptions = {}): Promise<Promptd> {
-  const replica = await startReplica(options.env ?? {}, { cores: SERVER_CORE });
+  const replica = await startReplica(options.env ?? {}, { cores: options.cores ?? SERVER_CORE });
   const { pid, grpcAddress: address, prompts, rollouts } = replica;
   endWithThis(pid);
   const template = { case: "text", value: TEMPLATE } as const;

@@ -8,8 +8,8 @@ import { startReference } from "../harness/programs.ts";
 import { PROMPT, startPromptd } from "../harness/promptd.ts";
 import { atMost, type Result, range } from "../harness/result.ts";
 
-const ROUNDS = 11;
-const SECONDS = 4;
+const ROUNDS = 9;
+const SECONDS = 3;
 
 export async function run(): Promise<Result> {
   const method = PromptService.method.getPrompt;

@@ -6,12 +6,12 @@ import type { Asked } from "../harness/asker.ts";
 import { Askers } from "../harness/asking.ts";
 import { targetOf } from "../harness/calls.ts";
 import { median, shareOf } from "../harness/compare.ts";
-import { createMany } from "../harness/many.ts";
+import { filledWith, manyPrompts } from "../harness/many.ts";
 import { startReference } from "../harness/programs.ts";
 import { PROMPT, startPromptd, TEMPLATE } from "../harness/promptd.ts";
 import { atLeast, type Result, range } from "../harness/result.ts";
 
-const ROUNDS = 11;
+const ROUNDS = 9;
 
 /** Asked for in turn, each has left memory, which has room for about 90, before it is asked for again. */
 const PROMPTS = 400;
@@ -20,9 +20,14 @@ const MEMORY = "1MiB";
 export async function run(): Promise<Result> {
   const redis = await startRedis();
   const askers = new Askers();
+  const filled = await filledWith(manyPrompts(PROMPTS));
   const promptd = await startPromptd({
-    env: { PROMPTD_REDIS_URL: redis.url, PROMPTD_MEMORY: MEMORY },
-    prepare: (replica) => createMany(replica, 0, PROMPTS),
+    env: {
+      PROMPTD_REDIS_URL: redis.url,
+      PROMPTD_MEMORY: MEMORY,
+      PROMPTD_REDIS_FRESH: "24h",
+      PROMPTD_DATA_DIR: filled.folder,
+    },
     keys: true,
   });
   const { bytes } = await targetOf(promptd, PromptService.method.getPrompt, { name: PROMPT });
@@ -41,13 +46,13 @@ export async function run(): Promise<Result> {
     const servers = [promptd, ...references].map((server) => ({ server, micros: [] as number[] }));
     for (const { server } of servers)
       await askers.ask(server.pid, { ...asked(server), calls: 40_000 });
-    const misses = () => promptd.replica.metric("promptd_answers_total", 'tier="redis"');
-    const before = await misses();
+    const hits = () => promptd.replica.metric("promptd_answers_total", 'tier="redis"');
+    const before = await hits();
     for (let round = 0; round < ROUNDS; round++) {
       for (const { server, micros } of servers)
         micros.push(await askers.ask(server.pid, asked(server)));
     }
-    const fromRedis = ((await misses()) - before) / (ROUNDS * asked(promptd).calls);
+    const fromRedis = ((await hits()) - before) / (ROUNDS * asked(promptd).calls);
     const share = (of: number, to: number) =>
       shareOf(
         (servers[to]?.micros ?? []).map(
@@ -74,5 +79,6 @@ export async function run(): Promise<Result> {
     askers.stop();
     for (const each of [promptd, ...references]) await each.stop();
     await redis.remove();
+    filled.remove();
   }
 }

@@ -9,9 +9,8 @@ import { createInterface } from "node:readline";
 import { setTimeout } from "node:timers/promises";
 import { median, shareOf } from "../harness/compare.ts";
 import { pinned, SERVER_CORE } from "../harness/cores.ts";
-import { createMany } from "../harness/many.ts";
+import { filledWith, manyPrompts } from "../harness/many.ts";
 import { atMost, type Result, range } from "../harness/result.ts";
-import { startReplica } from "../replicas.ts";
 
 const ROUNDS = 15;
 const PROMPTS = 10_000;
@@ -32,17 +31,14 @@ const BARE = ["--input-type=module", "--eval", IMPORTS];
 const SERVE = ["dist/src/main.js", "serve"];
 
 export async function run(): Promise<Result> {
-  const folders = ["empty", "full"].map((name) => mkdtempSync(join(tmpdir(), `promptd-${name}-`)));
-  const [empty = "", full = ""] = folders;
+  const empty = mkdtempSync(join(tmpdir(), "promptd-empty-"));
+  const full = await filledWith(manyPrompts(PROMPTS));
   try {
-    const replica = await startReplica({ PROMPTD_DATA_DIR: full });
-    await createMany(replica, 0, PROMPTS);
-    await replica.stop();
     const cases = [
       { what: "bare Node with the same imports", args: BARE, folder: empty },
       { what: "the same again", args: BARE, folder: empty },
       { what: "promptd, no prompts", args: SERVE, folder: empty },
-      { what: `promptd, ${PROMPTS} prompts`, args: SERVE, folder: full },
+      { what: `promptd, ${PROMPTS} prompts`, args: SERVE, folder: full.folder },
     ].map((each) => ({ ...each, starts: [] as number[], memory: 0 }));
     for (let round = 0; round < ROUNDS; round++) {
       for (const each of cases) each.starts.push((await begin(each.args, each.folder)).ms);
@@ -84,7 +80,8 @@ export async function run(): Promise<Result> {
       ],
     };
   } finally {
-    for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+    rmSync(empty, { recursive: true, force: true });
+    full.remove();
   }
 }
 

@@ -1,17 +1,19 @@
-/** A prompt with 100,000 versions, and one with 10,000 labels: pages and moves take what they take with few. */
+/** A prompt with 100,000 versions and 10,000 labels: pages and moves take what they take with few. */
 
 import { setTimeout } from "node:timers/promises";
+import type { Adoption } from "../../src/store/adoptions.ts";
 import { median } from "../harness/compare.ts";
+import { filledWith, labelOf, versionOf } from "../harness/many.ts";
 import { type Promptd, startPromptd } from "../harness/promptd.ts";
 import type { Result } from "../harness/result.ts";
 
-const FEW = 100;
-const VERSIONS = 100_000;
-const LABELS = 10_000;
 const ROUNDS = 50;
 
-/** In one request. */
-const LABELS_AT_ONCE = 100;
+const FEW = { versions: 100, labels: 10 };
+const MANY = { versions: 100_000, labels: 10_000 };
+
+/** Put there in one step. */
+const VERSIONS_AT_ONCE = 1000;
 
 /** Near constant. */
 const MOST = 1.5;
@@ -23,43 +25,32 @@ interface Case {
 }
 
 export async function run(): Promise<Result> {
-  const promptd = await startPromptd();
+  const filled = await filledWith([...numbered("few", FEW), ...numbered("many", MANY)]);
+  const promptd = await startPromptd({ env: { PROMPTD_DATA_DIR: filled.folder } });
   const { prompts } = promptd.replica;
   try {
-    await createVersions(promptd, "few", FEW);
-    await createVersions(promptd, "many", VERSIONS);
-    await createVersions(promptd, "labelled", 2);
-    for (let label = 0; label < LABELS; label += LABELS_AT_ONCE) {
-      const moves = Array.from({ length: LABELS_AT_ONCE }, (_, index) => ({
-        label: `label-${label + index}`,
-        version: 1,
-      }));
-      await prompts.setLabels({ name: "labelled", moves });
-    }
-    let moved = 0;
-    const move = (name: string, label: string) => () =>
-      prompts.setLabels({ name, moves: [{ label, version: 1 + (moved++ % 2) }] });
+    const move = (name: string, label: string) => {
+      let version = 1;
+      return () => {
+        version = 3 - version;
+        return prompts.setLabels({ name, moves: [{ label, version }] });
+      };
+    };
     const page =
       (name: string, pageToken = "") =>
       () =>
         prompts.listVersions({ name, pageSize: 50, pageToken });
-    const middle = await tokenInTheMiddle(promptd);
+    const tokens = await pageTokens(promptd);
+    const of = `of ${MANY.versions} versions`;
+    const few = page("few");
     const cases: Case[] = [
-      { what: `the first page of ${VERSIONS} versions`, few: page("few"), many: page("many") },
+      { what: `the first page ${of}`, few, many: page("many") },
+      { what: `a page in the middle ${of}`, few, many: page("many", tokens.middle) },
+      { what: `the last page ${of}`, few, many: page("many", tokens.last) },
       {
-        what: `a page in the middle of ${VERSIONS} versions`,
-        few: page("few"),
-        many: page("many", middle),
-      },
-      {
-        what: `a move of a label over ${VERSIONS} versions`,
-        few: move("few", "a"),
-        many: move("many", "a"),
-      },
-      {
-        what: `a move of one of ${LABELS} labels`,
-        few: move("few", "b"),
-        many: move("labelled", "label-5000"),
+        what: `a move of one of ${MANY.labels} labels`,
+        few: move("few", "label-5"),
+        many: move("many", "label-5000"),
       },
     ];
     const rows: Result["rows"] = [];
@@ -90,24 +81,33 @@ export async function run(): Promise<Result> {
     return { rows, goals };
   } finally {
     await promptd.stop();
+    filled.remove();
   }
 }
 
-async function createVersions({ replica }: Promptd, name: string, count: number): Promise<void> {
-  for (let number = 1; number <= count; number++) {
-    const template = { case: "text", value: `version ${number} of {{what}}` } as const;
-    await replica.prompts.createVersion({ name, template });
+/** A prompt with so many versions, and labels on the first of them. */
+function* numbered(name: string, { versions, labels }: typeof FEW): Iterable<Adoption> {
+  const versionAt = (number: number) => versionOf(number, `version ${number} of {{what}}`);
+  for (let from = 1; from <= versions; from += VERSIONS_AT_ONCE) {
+    const count = Math.min(VERSIONS_AT_ONCE, versions - from + 1);
+    const adopted = Array.from({ length: count }, (_, index) => versionAt(from + index));
+    yield { name, versions: adopted, reason: "" };
   }
+  const first = versionAt(1);
+  const all = Array.from({ length: labels }, (_, index) => labelOf(`label-${index}`, first));
+  yield { name, versions: [], beside: { labels: all, tags: [] }, reason: "" };
 }
 
 /** Pages are read from the newest one on; the token of a page is all that tells where it begins. */
-async function tokenInTheMiddle({ replica }: Promptd): Promise<string> {
-  let pageToken = "";
-  for (let page = 0; page < VERSIONS / 200 / 2; page++) {
+async function pageTokens({ replica }: Promptd): Promise<{ middle: string; last: string }> {
+  const tokens = [""];
+  for (;;) {
+    const pageToken = tokens.at(-1) as string;
     const listed = await replica.prompts.listVersions({ name: "many", pageSize: 200, pageToken });
-    pageToken = listed.nextPageToken;
+    if (listed.nextPageToken === "") break;
+    tokens.push(listed.nextPageToken);
   }
-  return pageToken;
+  return { middle: tokens[tokens.length >> 1] as string, last: tokens.at(-1) as string };
 }
 
 async function time(work: () => Promise<unknown>): Promise<number> {

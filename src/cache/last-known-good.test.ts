@@ -127,6 +127,21 @@ describe("a last known good", () => {
     expect(file.get(KEY)).toMatchObject({ readAt: 9, version: { tags: ["new"] } });
   });
 
+  it("is not written where the same read comes again", async () => {
+    file.put(KEY, prompt());
+    await vi.waitFor(() => expect(rows("prompts")).toBe(1), 3000);
+    const other = new Libsql(path);
+    other.exec("delete from prompts");
+    other.close();
+    file.put(KEY, prompt());
+    file.put({ ...KEY, name: "q" }, prompt("two", "q"));
+    await vi.waitFor(() => expect(rows("prompts")).toBeGreaterThan(0), 3000);
+    expect(rows("prompts")).toBe(1);
+    file.put(KEY, { ...prompt(), readAt: 9 });
+    restart();
+    expect(rows("prompts")).toBe(2);
+  });
+
   it("is written in parts where there is much", () => {
     const keys = Array.from({ length: 1201 }, (_, index) => ({ ...KEY, name: `p${index}` }));
     for (const key of keys) file.put(key, prompt("one", key.name));

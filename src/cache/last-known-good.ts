@@ -2,6 +2,7 @@ import { closeSync, mkdirSync, openSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { deserialize, serialize } from "node:v8";
 import Libsql from "libsql";
+import { LRUCache } from "lru-cache";
 import type { CachedPrompt, LastKnownGood, LastKnownKeys, PromptKey } from "../core/cache-ports.ts";
 import type { PromptBody, PromptVersion } from "../core/prompt.ts";
 import { keyText } from "../core/prompt-key.ts";
@@ -57,6 +58,8 @@ export class LastKnownFile implements LastKnownGood {
   readonly #waiting = new Map<string, { value: unknown; write: Write }>();
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
+  /** What was written of a key last, as `stateOf` tells it: Redis gives the same again and again. */
+  readonly #written = new LRUCache<string, string>({ max: 10_000 });
 
   constructor(path: string, onFault: (message: string, cause: unknown) => void) {
     this.#path = path;
@@ -78,7 +81,10 @@ export class LastKnownFile implements LastKnownGood {
 
   put(key: PromptKey, { version, asOf, readAt }: CachedPrompt): void {
     const text = columnText(keyText(key));
+    const state = stateOf({ version, readAt });
+    if (this.#lastState(text) === state) return;
     this.write(`prompt ${text}`, { version, asOf, readAt }, (db) => {
+      this.#written.set(text, state);
       const { body, ...rest } = version;
       const hash = version.contentHash;
       const row = serialize({ version: rest, asOf, readAt } satisfies KeptRow);
@@ -92,11 +98,18 @@ export class LastKnownFile implements LastKnownGood {
     });
   }
 
+  #lastState(text: string): string | undefined {
+    const waiting = this.waiting(`prompt ${text}`);
+    if (waiting === undefined) return this.#written.get(text);
+    return waiting.value === undefined ? undefined : stateOf(waiting.value as CachedPrompt);
+  }
+
   remove(key: PromptKey): void {
     const text = columnText(keyText(key));
     // What does not exist may be asked for without end, and nothing need be written of it.
     if (this.get(key) === undefined) return;
     this.write(`prompt ${text}`, undefined, (db) => {
+      this.#written.delete(text);
       db.prepare("delete from prompts where key = ?").run([text]);
     });
   }
@@ -156,6 +169,7 @@ export class LastKnownFile implements LastKnownGood {
       this.#db ??= open(this.#path);
       return work(this.#db);
     } catch (cause) {
+      this.#written.clear();
       this.#db?.close();
       this.#db = undefined;
       throw cause;
@@ -254,6 +268,10 @@ class Keys implements LastKnownKeys {
 }
 
 type KeptAnswer = { answer: unknown; keyId: string | undefined } | undefined;
+
+function stateOf({ version, readAt }: Pick<CachedPrompt, "version" | "readAt">): string {
+  return `${readAt} ${version.revision} ${version.contentHash}`;
+}
 
 /** libsql cuts a text at U+0000. */
 function columnText(key: string): string {

@@ -198,7 +198,8 @@ export class Resolver {
       found.push(child);
       return child.prompt.version;
     });
-    const answer = new Answer({ ...version, body }, components, parts);
+    const composed = body === version.body ? version : { ...version, body };
+    const answer = new Answer(composed, components, parts);
     this.#answersOf(root.prompt).composed = answer;
     if (parts.length > 0) this.#memory.weigh(key, root.prompt, composedBytes(answer));
     return { answer, found };

@@ -210,11 +210,12 @@ export class Tiers {
     }
   }
 
-  #fresh({ tier, ...read }: Read): KeptPrompt {
+  #fresh({ tier, version, asOf, readAt }: Read): KeptPrompt {
     const { shared, freshMs, now } = this.#parts;
     const until = now() + this.#jittered(freshMs);
-    const sharedUntil = tier === "redis" ? read.readAt + (shared?.freshMs ?? 0) : until;
-    return { ...read, refreshAt: Math.min(until, sharedUntil), stale: false, tier: "memory" };
+    const sharedUntil = tier === "redis" ? readAt + (shared?.freshMs ?? 0) : until;
+    const refreshAt = Math.min(until, sharedUntil);
+    return { version, asOf, readAt, refreshAt, stale: false, tier: "memory" };
   }
 
   /** Kept in memory too, until the source is tried again. What memory has already needs none. */

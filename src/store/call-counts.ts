@@ -1,4 +1,4 @@
-import { sql } from "kysely";
+import { CompiledQuery, sql } from "kysely";
 import {
   type CallCountLookup,
   type CallCountStore,
@@ -16,7 +16,7 @@ const PATIENCE_MS = 1000;
 const FORGOTTEN_MS = 24 * 3_600_000;
 
 /** There a count ends: what clients report is believed, and a sum that is too large would stop all others. */
-const MOST_CALLS = Number.MAX_SAFE_INTEGER;
+const MOST = sql.lit(Number.MAX_SAFE_INTEGER);
 
 /**
  * Counts of calls in promptd's own database.
@@ -32,6 +32,8 @@ const MOST_CALLS = Number.MAX_SAFE_INTEGER;
  */
 export class CallCountRows implements CallCountStore, CallCountLookup {
   readonly #database: Database;
+  /** Statements that add counts, by how many. */
+  readonly #texts = new Map<number, string>();
 
   constructor(database: Database) {
     this.#database = database;
@@ -52,7 +54,7 @@ export class CallCountRows implements CallCountStore, CallCountLookup {
         .returning("id")
         .execute();
       if (added.length === 0) return;
-      await addCounts(db, counts);
+      await addCounts(db, counts, this.#texts);
       await db
         .deleteFrom("call_writers")
         .where("written_at", "<", (where) => where(clock, "-", FORGOTTEN_MS))
@@ -100,15 +102,44 @@ export class CallCountRows implements CallCountStore, CallCountLookup {
   }
 }
 
-async function addCounts(db: Connection, counts: CountBatch["counts"]): Promise<void> {
-  await db
+/**
+ * Adds rows. Each of so many is the same statement, whose text is kept: to build it anew
+ * took most of the time of a write.
+ */
+async function addCounts(
+  db: Connection,
+  counts: CountBatch["counts"],
+  texts: Map<number, string>,
+): Promise<void> {
+  let text = texts.get(counts.length);
+  if (text === undefined) {
+    text = adding(db, counts).compile().sql;
+    texts.set(counts.length, text);
+  }
+  const values = counts.flatMap((count) => COLUMNS.map((column) => count[column]));
+  await db.executeQuery(CompiledQuery.raw(text, values));
+}
+
+const COLUMNS = ["project", "name", "version", "label", "arm", "calls"] as const;
+
+function adding(db: Connection, counts: CountBatch["counts"]) {
+  return db
     .insertInto("calls")
-    .values([...counts])
+    .columns(COLUMNS)
+    .values(
+      counts.map(({ project, name, version, label, arm, calls }) => ({
+        project,
+        name,
+        version,
+        label,
+        arm,
+        calls,
+      })),
+    )
     .onConflict((conflict) =>
       conflict.columns(["project", "name", "version", "label", "arm"]).doUpdateSet({
-        calls: sql<number>`case when calls.calls > ${MOST_CALLS} - excluded.calls
-          then ${MOST_CALLS} else calls.calls + excluded.calls end`,
+        calls: sql<number>`case when calls.calls > ${MOST} - excluded.calls
+          then ${MOST} else calls.calls + excluded.calls end`,
       }),
-    )
-    .execute();
+    );
 }

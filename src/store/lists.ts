@@ -232,6 +232,8 @@ async function labelsByVersion(
     .where("project", "=", project)
     .where("name", "=", name)
     .where("version", "in", numbers)
+    // As the index by versions has them: by label alone, SQLite would look through all of the prompt's.
+    .orderBy("version")
     .orderBy("label")
     .execute();
   return grouped(

@@ -46,8 +46,14 @@ export async function loadVersion(
     where project = ${project} and name = ${name}`.execute(db);
   const row = rows.find((each) => each.kind === "version");
   if (row === undefined) return undefined;
+  // Written out: many are kept, and what is spread takes more memory each.
   return {
-    ...pointer(row),
+    name: row.name,
+    type: row.type,
+    version: row.number,
+    contentHash: row.content_hash,
+    revision: row.revision,
+    updatedAt: new Date(row.updated_at),
     body: parseStoredBody(row.text),
     labels: textsOf(rows, "label"),
     tags: textsOf(rows, "tag"),

@@ -23,6 +23,7 @@ const MIGRATIONS: Record<string, (db: Kysely<Tables>, types: SchemaTypes) => Pro
   "0009_replicas": createReplicas,
   "0010_rollouts": createRollouts,
   "0011_calls": createCalls,
+  "0012_label_place_index": indexLabelPlaces,
 };
 
 export const MIGRATION_TABLE = "promptd_migrations";
@@ -382,5 +383,14 @@ async function createCalls(db: Kysely<Tables>, { bytewiseText }: SchemaTypes): P
     .addColumn("id", bytewiseText, (column) => column.primaryKey())
     .addColumn("last_number", "bigint", (column) => column.notNull())
     .addColumn("written_at", "bigint", (column) => column.notNull())
+    .execute();
+}
+
+async function indexLabelPlaces(db: Kysely<Tables>): Promise<void> {
+  // Each move asks for the first place of the prompt's labels, which may be 10,000.
+  await db.schema
+    .createIndex("labels_by_place")
+    .on("labels")
+    .columns(["project", "name", "place"])
     .execute();
 }

@@ -100,6 +100,7 @@ describeOnBoth("the history", (subject) => {
       await sql`drop index keys_by_certificate_subject`.execute(db);
       await sql`alter table keys drop column certificate_subject`.execute(db);
       await sql`drop index prompts_by_update`.execute(db);
+      await sql`drop index labels_by_place`.execute(db);
       await sql`alter table labels drop column place`.execute(db);
       for (const table of ["replicas", "rollouts", "calls", "call_writers"]) {
         await sql`drop table ${sql.table(table)}`.execute(db);
