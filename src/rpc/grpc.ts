@@ -86,6 +86,8 @@ export function grpcServer(
     // A peer that vanished without a word is noticed within a minute.
     "grpc.keepalive_time_ms": 40_000,
     "grpc.keepalive_timeout_ms": 20_000,
+    // Nobody can ask for its counts here, which each call would add to.
+    "grpc.enable_channelz": 0,
   });
   for (const { methods, streams: streamed } of served) {
     const definition: Record<string, ServiceDefinition[string]> = {};
@@ -207,5 +209,6 @@ function decoded(desc: DescMethod, bytes: Buffer): Message {
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {
+  if (bytes instanceof Buffer) return bytes;
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
