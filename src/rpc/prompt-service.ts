@@ -77,8 +77,10 @@ export function promptService({
     async getPrompt(request, caller) {
       const startedAt = now();
       const question = questionOf(request, caller, request.raw);
-      const resolved = await resolver.resolve(caller, question);
-      await pace.wait(answerBytes(resolved.choice));
+      const resolved =
+        resolver.peek(caller, question) ?? (await resolver.resolve(caller, question));
+      const turn = pace.wait(answerBytes(resolved.choice));
+      if (turn !== undefined) await turn;
       const id = tell({ id: newId(), method: "GetPrompt", caller, question, resolved, startedAt });
       return getPromptBytes(resolved, id);
     },
@@ -92,7 +94,8 @@ export function promptService({
       const answers = requests.map(async (request) => {
         try {
           const question = questionOf(request, caller, request.raw);
-          return { question, resolved: await resolver.resolve(caller, question) };
+          const known = resolver.peek(caller, question);
+          return { question, resolved: known ?? (await resolver.resolve(caller, question)) };
         } catch (thrown) {
           return itemStatus(thrown);
         }
@@ -111,9 +114,11 @@ export function promptService({
       const startedAt = now();
       const { variables, placeholders, missing } = compileInput(request);
       const question = questionOf(request, caller);
-      const resolved = await resolver.resolve(caller, question);
+      const resolved =
+        resolver.peek(caller, question) ?? (await resolver.resolve(caller, question));
       const { answer } = resolved.choice;
-      await pace.wait(answerBytes(resolved.choice));
+      const turn = pace.wait(answerBytes(resolved.choice));
+      if (turn !== undefined) await turn;
       const output = compile(answer.template, { variables, placeholders, missing });
       const id = tell({ id: newId(), method: "Compile", caller, question, resolved, startedAt });
       return compileBytes(resolved, output, id);
