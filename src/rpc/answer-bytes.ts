@@ -247,7 +247,7 @@ function oncePer<Key extends object>(encode: (key: Key) => Uint8Array): (key: Ke
   };
 }
 
-/** Room for what differs per call: an id of 36 characters, and four numbers. */
+/** Room for what differs per call: an id of 36 characters, four numbers, and what stands before it all. */
 const PER_CALL = Buffer.alloc(128);
 
 /** What was encoded before, and the resolution behind it. Written by hand: it is most of what a call encodes. */
@@ -260,25 +260,24 @@ function withResolution(
   const { field } = ResolutionSchema;
   let end = putVarint(PER_CALL, 0, (field.id.number << 3) | WireType.LengthDelimited);
   end = putVarint(PER_CALL, end, id.length);
-  end += PER_CALL.write(id, end, "latin1");
+  for (let i = 0; i < id.length; i++) PER_CALL[end++] = id.charCodeAt(i);
   end = putNumber(PER_CALL, end, field.tier, WIRE_TIERS[tier]);
   if (stale) end = putNumber(PER_CALL, end, field.stale, 1);
   if (ageMs >= 1) end = putNumber(PER_CALL, end, field.ageMs, Math.floor(ageMs));
   if (bucket !== undefined) end = putNumber(PER_CALL, end, field.bucket, bucket);
 
   const shared = resolutionOf(choice);
-  const length = shared.length + end;
-  const bytes = Buffer.allocUnsafe(before.length + 2 * MOST_VARINT_BYTES + length);
+  let head = putVarint(PER_CALL, end, (number << 3) | WireType.LengthDelimited);
+  head = putVarint(PER_CALL, head, shared.length + end);
+  const bytes = Buffer.allocUnsafe(before.length + head + shared.length);
   bytes.set(before);
-  let at = putVarint(bytes, before.length, (number << 3) | WireType.LengthDelimited);
-  at = putVarint(bytes, at, length);
+  let at = before.length;
+  for (let i = end; i < head; i++) bytes[at++] = PER_CALL[i] as number;
   bytes.set(shared, at);
-  PER_CALL.copy(bytes, at + shared.length, 0, end);
-  return bytes.subarray(0, at + length);
+  at += shared.length;
+  for (let i = 0; i < end; i++) bytes[at++] = PER_CALL[i] as number;
+  return bytes;
 }
-
-/** Of a number below 2^53. */
-const MOST_VARINT_BYTES = 8;
 
 function putNumber(bytes: Buffer, at: number, { number }: DescField, value: number): number {
   return putVarint(bytes, putVarint(bytes, at, (number << 3) | WireType.Varint), value);
