@@ -21,7 +21,7 @@ export class BoundedStreams {
       stream: ServerHttp2Stream;
       metadata: Marked;
     };
-    const address = stream.session?.socket?.remoteAddress ?? "";
+    const address = call.getConnectionInfo().remoteAddress ?? "";
     const open = this.#openCalls.open(address, () =>
       stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM),
     );
