@@ -22,6 +22,7 @@ import { GrpcArrival, signalOf } from "./grpc-arrival.ts";
 import { serviceError } from "./grpc-status.ts";
 import { requireFewElements } from "./message-elements.ts";
 import type { OpenCalls } from "./open-calls.ts";
+import { plainRequest } from "./plain-requests.ts";
 import { keyedReflection, reflectionService } from "./reflection.ts";
 import { MESSAGE_LIMIT_BYTES, requestLimit, type Served } from "./served.ts";
 import { TlsCredentials } from "./tls-credentials.ts";
@@ -202,7 +203,7 @@ function decoded(desc: DescMethod, bytes: Buffer): Message {
   }
   requireFewElements(desc.input, bytes);
   try {
-    return fromBinary(desc.input, bytes);
+    return plainRequest(desc.input, bytes) ?? fromBinary(desc.input, bytes);
   } catch {
     throw new CallFailure(new PromptdError("internal", "the request cannot be decoded"));
   }
