@@ -20,7 +20,7 @@ import { requireValidVersion } from "../core/new-version.ts";
 import type { NewVersion, PromptSource } from "../core/ports.ts";
 import { type JsonValue, LATEST_LABEL } from "../core/prompt.ts";
 import type { Replica } from "../core/replicas.ts";
-import type { Resolver } from "../core/resolver.ts";
+import type { Question, Resolver } from "../core/resolver.ts";
 import { compile } from "../core/template/compile.ts";
 import { LIMITS, Validator } from "../core/validate.ts";
 import { answerBytes, batchBytes, compileBytes, getPromptBytes } from "./answer-bytes.ts";
@@ -91,13 +91,17 @@ export function promptService({
       validator.require(requests.length > 0, "requests", "expected at least 1");
       validator.count(requests.length, LIMITS.batch, "requests");
       validator.done();
-      const answers = requests.map(async (request) => {
+      const later = async (question: Question) => ({
+        question,
+        resolved: await resolver.resolve(caller, question),
+      });
+      const answers = requests.map((request) => {
         try {
           const question = questionOf(request, caller, request.raw);
-          const known = resolver.peek(caller, question);
-          return { question, resolved: known ?? (await resolver.resolve(caller, question)) };
+          const resolved = resolver.peek(caller, question);
+          return resolved ? { question, resolved } : later(question).catch(itemStatus);
         } catch (thrown) {
-          return itemStatus(thrown);
+          return Promise.reject(thrown).catch(itemStatus);
         }
       });
       const items = await Promise.all(answers);
