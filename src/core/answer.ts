@@ -39,6 +39,10 @@ export class Answer {
     return this.#template;
   }
 
+  get isParsed(): boolean {
+    return this.#template !== undefined;
+  }
+
   #parse(): ParsedBody {
     try {
       return parseBody(this.version.body);

@@ -78,12 +78,17 @@ const ANYBODY = {
 
 const LAST_USE_MS = 60_000;
 
+/** Who was let in, and to what. */
+type Admission = Pick<Caller, "project" | "actor" | "scopes" | "promptPatterns">;
+
 /** Lets callers in, by the keys of a store. */
 export class Gate {
   readonly #keys: KeyLookup;
   readonly #now: () => number;
   /** When a key's use was last written down, by id. */
   readonly #noted = new Map<string, number>();
+  /** Hashes of secrets that were good. */
+  readonly #hashes = new WeakMap<Credential, string>();
   /** Nobody was asked for a key so far. For good once it is not so: keys that a restore takes away open no door. */
   #open: boolean;
 
@@ -101,10 +106,7 @@ export class Gate {
    * @param project that the caller asks to act on, where it is not the key's own
    * @throws unauthenticated, forbidden for another project, not_found for one that does not exist, unavailable
    */
-  async admit(
-    credential: Credential | undefined,
-    project: string | undefined,
-  ): Promise<Pick<Caller, "project" | "actor" | "scopes" | "promptPatterns">> {
+  async admit(credential: Credential | undefined, project: string | undefined): Promise<Admission> {
     const key = credential && (await this.#valid(credential));
     if (key === undefined) {
       if (this.#open) this.#open = !(await this.#keys.anyKey());
@@ -112,18 +114,22 @@ export class Gate {
       return { ...ANYBODY, project: await this.#existing(project, ANYBODY.project) };
     }
     this.#noteUse(key);
-    const { id, scopes, promptPatterns } = key;
+    const { scopes } = key;
     if (project !== undefined && project !== key.project && !scopes.includes("admin")) {
       const message =
         "this key is of another project; only one with scope admin may name a project";
       throw new PromptdError("forbidden", message);
     }
-    return {
-      project: await this.#existing(project, key.project),
-      actor: id,
-      scopes,
-      promptPatterns,
-    };
+    return admission(key, await this.#existing(project, key.project));
+  }
+
+  /** Lets in at once whose secret was good before; undefined where anything has to be looked up. */
+  peek(credential: Credential): Admission | undefined {
+    const hash = this.#hashes.get(credential);
+    const key = hash && this.#keys.peekKey?.(hash);
+    if (!key || !this.#isGood(key)) return undefined;
+    this.#noteUse(key);
+    return admission(key, key.project);
   }
 
   /** What calls are counted and remembered by must not be made up by callers. @throws not_found */
@@ -138,18 +144,24 @@ export class Gate {
       "secret" in credential
         ? await this.#keyOfSecret(credential)
         : await this.#keys.findCertificateKey(credential.certificateSubject);
-    if (key === undefined || key.revokedAt !== undefined) return undefined;
-    const expired = key.expiresAt !== undefined && key.expiresAt.getTime() <= this.#now();
-    return expired ? undefined : key;
+    return key && this.#isGood(key) ? key : undefined;
   }
 
-  async #keyOfSecret({ secret, id }: { secret: string; id?: string }): Promise<Key | undefined> {
+  #isGood({ revokedAt, expiresAt }: Key): boolean {
+    if (revokedAt !== undefined) return false;
+    return expiresAt === undefined || expiresAt.getTime() > this.#now();
+  }
+
+  async #keyOfSecret(credential: { secret: string; id?: string }): Promise<Key | undefined> {
+    const { secret, id } = credential;
     const hash = hashSecret(secret);
     const found = await this.#keys.findKey(hash);
     if (found === undefined) return undefined;
     const { key, secretHash } = found;
     const same = timingSafeEqual(Buffer.from(secretHash), Buffer.from(hash));
-    return same && (id === undefined || id === key.id) ? key : undefined;
+    if (!same || (id !== undefined && id !== key.id)) return undefined;
+    this.#hashes.set(credential, hash);
+    return key;
   }
 
   /** Behind the call's back, and at most once a minute. */
@@ -162,6 +174,10 @@ export class Gate {
       this.#noted.delete(id);
     });
   }
+}
+
+function admission({ id, scopes, promptPatterns }: Key, project: string): Admission {
+  return { project, actor: id, scopes, promptPatterns };
 }
 
 /** The same words for a wrong, an expired and a revoked key: nobody learns which secrets were once good. */

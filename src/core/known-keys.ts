@@ -67,6 +67,11 @@ export class KnownKeys implements KeyLookup {
     return (await this.#remembered(`project ${id}`, () => this.#keys.hasProject(id))) === true;
   }
 
+  peekKey(secretHash: string): Key | undefined {
+    const found = this.#known.get(`secret ${secretHash}`) as { key: Key } | undefined;
+    return found?.key;
+  }
+
   findKey(secretHash: string) {
     return this.#remembered(
       `secret ${secretHash}`,

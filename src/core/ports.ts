@@ -262,6 +262,8 @@ export interface Decision {
 export interface KeyLookup {
   /** Whether there is or ever was a key, in any project. */
   anyKey(): Promise<boolean>;
+  /** As `findKey`, of what is remembered; nothing is where keys may have changed since. */
+  peekKey?(secretHash: string): Key | undefined;
   /** The key with this secret, whatever its state and project. */
   findKey(secretHash: string): Promise<{ key: Key; secretHash: string } | undefined>;
   hasProject(id: string): Promise<boolean>;

@@ -180,8 +180,8 @@ describe("where a label has a rollout", () => {
     const overrides = new Map([["tester", "own"]]);
     const rollout = standing({ arms: [own], overrides });
     const production = found("n", "three", 3);
-    // Memory, and then the source.
-    let failures = 2;
+    // A peek, memory, and then the source.
+    let failures = 3;
     const resolver = new Resolver({
       tiers: tiersOf(() => (failures-- > 0 ? missing : production)),
       rollouts: { ...NO_ROLLOUTS, of: () => rollout },

@@ -82,8 +82,31 @@ export class Resolver {
     this.#observer = observer;
   }
 
+  /** What memory answers at once, as it does for most; undefined where anything has to be waited for. */
+  peek({ project }: Caller, { name, selector, userId = "", raw }: Question): Resolved | undefined {
+    const key = { project, name, selector };
+    let rollout: StandingRollout | undefined;
+    if ("label" in selector) {
+      if (this.#rollouts.settling(key) !== undefined) return undefined;
+      rollout = this.#rollouts.of(key, selector.label);
+    }
+    if (rollout === undefined) {
+      const drawn = this.#peek(key, raw);
+      if (drawn === undefined) return undefined;
+      return this.#resolved(this.#choices.plain(drawn.answer, selector), undefined, drawn, key);
+    }
+    const { arm, bucket, reason } = assign(rollout, userId, this.#assignment);
+    const isControl = arm === CONTROL;
+    const drawn = this.#peek(isControl ? key : { ...key, selector: targetOf(rollout, arm) }, raw);
+    if (drawn === undefined || !(isControl || answersArm(drawn.answer, raw))) return undefined;
+    const choice = this.#choices.split(drawn.answer, rollout, { arm, reason }, true);
+    return this.#resolved(choice, bucket, drawn, key);
+  }
+
   /** @throws not_found, refused (composition), unavailable */
   async resolve(caller: Caller, question: Question): Promise<Resolved> {
+    const known = this.peek(caller, question);
+    if (known !== undefined) return known;
     const { name, selector } = question;
     const key = { project: caller.project, name, selector };
     if ("label" in selector) {
@@ -162,6 +185,15 @@ export class Resolver {
     }
   }
 
+  /** What memory has, where nothing is included. */
+  #peek(key: PromptKey, raw = false): Drawn | undefined {
+    const root = this.#tiers.peek(key);
+    if (root === undefined) return undefined;
+    const { raw: plain, composed } = this.#answersOf(root.prompt);
+    const answer = raw ? plain : composed;
+    return answer?.parts.length === 0 ? { answer, found: [root] } : undefined;
+  }
+
   async #draw(caller: Caller, key: PromptKey, raw = false): Promise<Drawn> {
     const root = this.#tiers.peek(key) ?? (await this.#tiers.find(key, caller.signal));
     const answers = this.#answersOf(root.prompt);
@@ -170,7 +202,6 @@ export class Resolver {
       return { answer: answers.raw, found: [root] };
     }
     const known = answers.composed;
-    if (known?.parts.length === 0) return { answer: known, found: [root] };
     if (known !== undefined) {
       const parts = await this.#find(known.parts, caller).catch(absent);
       if (parts?.every(({ prompt }, index) => prompt === known.parts[index]?.prompt)) {
@@ -233,6 +264,11 @@ export class Resolver {
     this.#observer.answered(tier, stale);
     return { choice, bucket, tier, stale, ageMs: Math.max(0, this.#now() - readAt) };
   }
+}
+
+/** An arm's answer is parsed before it is given, and no fallback file. */
+function answersArm({ version, isParsed }: Answer, raw = false): boolean {
+  return (raw || isParsed) && version.version !== FALLBACK_VERSION;
 }
 
 /** What includes a part that is gone is composed anew, which tells so. */

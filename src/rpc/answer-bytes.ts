@@ -7,8 +7,7 @@
  * @grpc/proto-loader stands on, keeps the last one only.
  */
 
-import { create, type DescField, toBinary } from "@bufbuild/protobuf";
-import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { ValueSchema } from "@bufbuild/protobuf/wkt";
 import { Code } from "@connectrpc/connect";
 import {
@@ -40,13 +39,20 @@ import type { WatchEvent } from "../core/watch.ts";
 import type { Outcome, Split, Told } from "../core/watched-answers.ts";
 import { toPrompt, toResolution, toValue, WIRE_TIERS } from "./convert.ts";
 import { toWatchedRollout } from "./convert-rollouts.ts";
+import { Pieces } from "./pieces.ts";
 import { MESSAGE_LIMIT_BYTES } from "./served.ts";
 import { type Status, toStatus } from "./status.ts";
 
 /** A GetPromptResponse. */
 export function getPromptBytes(resolved: Resolved, resolutionId: string): Uint8Array {
+  return getPromptPieces(resolved, resolutionId).join();
+}
+
+function getPromptPieces(resolved: Resolved, resolutionId: string): Pieces {
   const { resolution } = GetPromptResponseSchema.field;
-  return withResolution(promptOf(resolved.choice.answer), resolution, resolved, resolutionId);
+  return new Pieces()
+    .encoded(promptOf(resolved.choice.answer))
+    .message(resolution, resolutionPieces(resolved, resolutionId));
 }
 
 /** A CompileResponse. */
@@ -55,16 +61,18 @@ export function compileBytes(
   output: Compiled,
   resolutionId: string,
 ): Uint8Array {
-  const writer = new BinaryWriter();
+  const pieces = new Pieces();
   const { text, chat, config, resolution } = CompileResponseSchema.field;
   if (output.type === "text") {
-    writer.tag(text.number, WireType.LengthDelimited).string(output.text);
+    pieces.text(text, output.text);
   } else {
     const messages = create(ChatMessagesSchema, { messages: output.messages });
-    lengthDelimited(writer, chat, toBinary(ChatMessagesSchema, messages));
+    pieces.bytes(chat, toBinary(ChatMessagesSchema, messages));
   }
-  lengthDelimited(writer, config, configOf(resolved.choice.answer));
-  return withResolution(writer.finish(), resolution, resolved, resolutionId);
+  return pieces
+    .bytes(config, configOf(resolved.choice.answer))
+    .message(resolution, resolutionPieces(resolved, resolutionId))
+    .join();
 }
 
 /**
@@ -75,55 +83,51 @@ export function batchBytes<Item extends { resolved: Resolved }>(
   items: readonly (Item | Status)[],
   resolutionId: (item: Item) => string,
 ): Uint8Array {
-  const writer = new BinaryWriter();
+  const pieces = new Pieces();
   const { items: field } = BatchGetPromptsResponseSchema.field;
   let room = roomForItems(items.length);
   for (const item of items) {
     if ("code" in item) {
-      lengthDelimited(writer, field, errorBytes(item));
+      pieces.message(field, errorPieces(item));
       continue;
     }
     const bytes = answerBytes(item.resolved.choice);
     const fits = bytes <= room;
     if (fits) room -= bytes;
-    const answer = fits ? itemBytes(item.resolved, resolutionId(item)) : errorBytes(NO_ROOM);
-    lengthDelimited(writer, field, answer);
+    const answer = fits ? itemPieces(item.resolved, resolutionId(item)) : errorPieces(NO_ROOM);
+    pieces.message(field, answer);
   }
-  return writer.finish();
+  return pieces.join();
 }
 
 /** A WatchPromptsResponse. */
 export function watchBytes(event: WatchEvent, newResolutionId: () => string): Uint8Array {
   const revision = BigInt(event.revision);
-  const writer = new BinaryWriter();
   const { snapshot, update, heartbeat } = WatchPromptsResponseSchema.field;
-  const bytes = (told: Told) => toldBytes(told, newResolutionId);
+  const pieces = (told: Told) => toldPieces(told, newResolutionId);
   switch (event.kind) {
     case "snapshot": {
       const head = create(PromptsSnapshotSchema, { revision });
-      writer.tag(snapshot.number, WireType.LengthDelimited).fork();
-      writer.raw(toBinary(PromptsSnapshotSchema, head));
+      const message = new Pieces().encoded(toBinary(PromptsSnapshotSchema, head));
       const { items } = PromptsSnapshotSchema.field;
-      for (const told of event.items) lengthDelimited(writer, items, bytes(told));
-      return writer.join().finish();
+      for (const told of event.items) message.message(items, pieces(told));
+      return new Pieces().message(snapshot, message).join();
     }
     case "update": {
       const head = create(PromptsUpdateSchema, { revision });
-      writer.tag(update.number, WireType.LengthDelimited).fork();
-      writer.raw(toBinary(PromptsUpdateSchema, head));
+      const message = new Pieces().encoded(toBinary(PromptsUpdateSchema, head));
+      const { items } = PromptsUpdateSchema.field;
+      const { item } = WatchedItemSchema.field;
       for (const told of event.items) {
-        const { index } = told;
-        const { items } = PromptsUpdateSchema.field;
-        writer.tag(items.number, WireType.LengthDelimited).fork();
-        writer.raw(toBinary(WatchedItemSchema, create(WatchedItemSchema, { index })));
-        lengthDelimited(writer, WatchedItemSchema.field.item, bytes(told)).join();
+        const watched = create(WatchedItemSchema, { index: told.index });
+        const bytes = toBinary(WatchedItemSchema, watched);
+        message.message(items, new Pieces().encoded(bytes).message(item, pieces(told)));
       }
-      return writer.join().finish();
+      return new Pieces().message(update, message).join();
     }
     case "heartbeat": {
       const message = create(WatchHeartbeatSchema, { revision, stale: event.stale });
-      const encoded = toBinary(WatchHeartbeatSchema, message);
-      return lengthDelimited(writer, heartbeat, encoded).finish();
+      return new Pieces().bytes(heartbeat, toBinary(WatchHeartbeatSchema, message)).join();
     }
   }
 }
@@ -156,18 +160,17 @@ const NO_ROOM: Status = {
 const MOST_TOLD = roomForItems(LIMITS.batch);
 
 /** A BatchItem, with the rollout where it is told. */
-function toldBytes({ outcome, split }: Told, newId: () => string): Uint8Array {
-  const bytes = outcomeBytes(outcome, newId);
-  if (split === undefined) return bytes;
+function toldPieces({ outcome, split }: Told, newId: () => string): Pieces {
+  const pieces = outcomePieces(outcome, newId);
+  if (split === undefined) return pieces;
   const { arms: field } = WatchedRolloutSchema.field;
   const fitting = new Set(fittingArms(outcome, split));
-  const rollout = new BinaryWriter().raw(rolloutOf(split.rollout));
+  const rollout = new Pieces().encoded(rolloutOf(split.rollout));
   for (const arm of split.arms) {
-    const answer = fitting.has(arm) ? outcomeBytes(arm, newId) : errorBytes(ARM_TOO_LARGE);
-    lengthDelimited(rollout, field, answer);
+    const answer = fitting.has(arm) ? outcomePieces(arm, newId) : errorPieces(ARM_TOO_LARGE);
+    rollout.message(field, answer);
   }
-  const item = new BinaryWriter().raw(bytes);
-  return lengthDelimited(item, BatchItemSchema.field.rollout, rollout.finish()).finish();
+  return pieces.message(BatchItemSchema.field.rollout, rollout);
 }
 
 /** Those that can be told with a question's answer. */
@@ -194,16 +197,15 @@ function outcomeSize(outcome: Outcome): number {
 }
 
 /** A BatchItem. */
-function outcomeBytes(outcome: Outcome, newId: () => string): Uint8Array {
-  if (outcome instanceof PromptdError) return errorBytes(toStatus(outcome));
-  return itemBytes(outcome, newId());
+function outcomePieces(outcome: Outcome, newId: () => string): Pieces {
+  if (outcome instanceof PromptdError) return errorPieces(toStatus(outcome));
+  return itemPieces(outcome, newId());
 }
 
 /** A BatchItem. */
-function itemBytes(resolved: Resolved, resolutionId: string): Uint8Array {
+function itemPieces(resolved: Resolved, resolutionId: string): Pieces {
   const { response } = BatchItemSchema.field;
-  const bytes = getPromptBytes(resolved, resolutionId);
-  return lengthDelimited(new BinaryWriter(), response, bytes).finish();
+  return new Pieces().message(response, getPromptPieces(resolved, resolutionId));
 }
 
 const ARM_TOO_LARGE: Status = {
@@ -212,16 +214,16 @@ const ARM_TOO_LARGE: Status = {
 };
 
 /** A BatchItem. */
-function errorBytes(status: Status): Uint8Array {
+function errorPieces(status: Status): Pieces {
   const bytes = toBinary(ItemErrorSchema, create(ItemErrorSchema, status));
-  return lengthDelimited(new BinaryWriter(), BatchItemSchema.field.error, bytes).finish();
+  return new Pieces().bytes(BatchItemSchema.field.error, bytes);
 }
 
 /** The field of a GetPromptResponse. */
 const promptOf = oncePer((answer: Answer) => {
   const { prompt } = GetPromptResponseSchema.field;
   const bytes = toBinary(PromptSchema, toPrompt(answer));
-  return lengthDelimited(new BinaryWriter(), prompt, bytes).finish();
+  return new Pieces().bytes(prompt, bytes).join();
 });
 
 /** A WatchedRollout without its arms' answers. */
@@ -247,52 +249,15 @@ function oncePer<Key extends object>(encode: (key: Key) => Uint8Array): (key: Ke
   };
 }
 
-/** Room for what differs per call: an id of 36 characters, and four numbers. */
-const PER_CALL = Buffer.alloc(128);
-
-/** What was encoded before, and the resolution behind it. Written by hand: it is most of what a call encodes. */
-function withResolution(
-  before: Uint8Array,
-  { number }: DescField,
-  { choice, bucket, tier, stale, ageMs }: Resolved,
-  id: string,
-): Uint8Array {
+/** A Resolution. */
+function resolutionPieces({ choice, bucket, tier, stale, ageMs }: Resolved, id: string): Pieces {
   const { field } = ResolutionSchema;
-  let end = putVarint(PER_CALL, 0, (field.id.number << 3) | WireType.LengthDelimited);
-  end = putVarint(PER_CALL, end, id.length);
-  end += PER_CALL.write(id, end, "latin1");
-  end = putNumber(PER_CALL, end, field.tier, WIRE_TIERS[tier]);
-  if (stale) end = putNumber(PER_CALL, end, field.stale, 1);
-  if (ageMs >= 1) end = putNumber(PER_CALL, end, field.ageMs, Math.floor(ageMs));
-  if (bucket !== undefined) end = putNumber(PER_CALL, end, field.bucket, bucket);
-
-  const shared = resolutionOf(choice);
-  const length = shared.length + end;
-  const bytes = Buffer.allocUnsafe(before.length + 2 * MOST_VARINT_BYTES + length);
-  bytes.set(before);
-  let at = putVarint(bytes, before.length, (number << 3) | WireType.LengthDelimited);
-  at = putVarint(bytes, at, length);
-  bytes.set(shared, at);
-  PER_CALL.copy(bytes, at + shared.length, 0, end);
-  return bytes.subarray(0, at + length);
-}
-
-/** Of a number below 2^53. */
-const MOST_VARINT_BYTES = 8;
-
-function putNumber(bytes: Buffer, at: number, { number }: DescField, value: number): number {
-  return putVarint(bytes, putVarint(bytes, at, (number << 3) | WireType.Varint), value);
-}
-
-/** Writes a number below 2^53 as Protobuf does, seven bits a byte, and returns where it ends. */
-function putVarint(bytes: Buffer, at: number, value: number): number {
-  let end = at;
-  let rest = value;
-  for (; rest > 0x7f; rest = Math.floor(rest / 0x80)) bytes[end++] = (rest % 0x80) | 0x80;
-  bytes[end] = rest;
-  return end + 1;
-}
-
-function lengthDelimited(writer: BinaryWriter, field: DescField, bytes: Uint8Array): BinaryWriter {
-  return writer.tag(field.number, WireType.LengthDelimited).bytes(bytes);
+  const pieces = new Pieces()
+    .encoded(resolutionOf(choice))
+    .text(field.id, id)
+    .number(field.tier, WIRE_TIERS[tier]);
+  if (stale) pieces.number(field.stale, 1);
+  if (ageMs >= 1) pieces.number(field.ageMs, Math.floor(ageMs));
+  if (bucket !== undefined) pieces.number(field.bucket, bucket);
+  return pieces;
 }

@@ -31,7 +31,7 @@ export class BoundedStreams {
       stream: ServerHttp2Stream;
       metadata: Marked;
     };
-    const address = stream.session?.socket?.remoteAddress ?? "";
+    const address = call.getConnectionInfo().remoteAddress ?? "";
     if (!this.#turn.begin(address)) {
       // Its handler is not run: grpc-js starts no call that is over.
       call.sendStatus(CROWDED);

@@ -24,8 +24,8 @@ export class CallLimits {
   readonly #waiting: (() => void)[] = [];
   /** By key id; as many as there are keys that were used. */
   readonly #buckets = new Map<string, TokenBucket>();
-  /** Calls that run or wait, by key id. */
-  readonly #open = new Map<string, number>();
+  /** Calls that run or wait, by key id; kept as `#buckets` are. */
+  readonly #open = new Map<string, { calls: number }>();
 
   constructor(options: CallLimitsOptions) {
     this.#options = options;
@@ -43,15 +43,17 @@ export class CallLimits {
     call: () => Promise<Result>,
   ): Promise<Result> {
     const { concurrent, queued } = this.#options;
-    const open = this.#open.get(key) ?? 0;
+    const open = this.#openOf(key);
     const waits = this.#running >= concurrent;
     if (waits && this.#waiting.length >= queued) {
       throw crowded(`promptd runs ${concurrent} calls and ${queued} wait: try again later`);
     }
-    if (waits && open >= (concurrent + queued) * SHARE_OF_ONE_KEY) {
-      throw crowded(`${open} calls with this key run or wait, its share of all: try again later`);
+    if (waits && open.calls >= (concurrent + queued) * SHARE_OF_ONE_KEY) {
+      throw crowded(
+        `${open.calls} calls with this key run or wait, its share of all: try again later`,
+      );
     }
-    this.#open.set(key, open + 1);
+    open.calls++;
     try {
       // Whose turn ends hands it on, so it is counted already.
       if (waits) await new Promise<void>((resolve) => this.#waiting.push(resolve));
@@ -65,10 +67,17 @@ export class CallLimits {
         else next();
       }
     } finally {
-      const left = (this.#open.get(key) ?? 1) - 1;
-      if (left === 0) this.#open.delete(key);
-      else this.#open.set(key, left);
+      open.calls--;
     }
+  }
+
+  #openOf(key: string): { calls: number } {
+    let open = this.#open.get(key);
+    if (open === undefined) {
+      open = { calls: 0 };
+      this.#open.set(key, open);
+    }
+    return open;
   }
 
   /** Counts a call of a key. @throws too_many */

@@ -6,7 +6,7 @@ import { Code } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import type { ChangeFeed } from "../core/cache-ports.ts";
 import { isUnreachable, PromptdError } from "../core/errors.ts";
-import type { Gate, KeyScope } from "../core/keys.ts";
+import type { Credential, Gate, KeyScope } from "../core/keys.ts";
 import type { Caller, TraceContext } from "../core/ports.ts";
 import type { CallLimits } from "./call-limits.ts";
 import { certificateCredential, credentialOf, type Header, projectOf } from "./credentials.ts";
@@ -33,6 +33,9 @@ export interface Arrival {
 
 /** For an arrival whose caller is not waited with. */
 export const NEVER_ABORTED: AbortSignal = new AbortController().signal;
+
+/** Credentials that are remembered; when there are more, all are read out of their headers again. */
+const MOST_CREDENTIALS = 1000;
 
 /** Told of calls, for metrics. */
 export interface CallObserver {
@@ -101,6 +104,11 @@ export class Calls {
   readonly #feed: Pick<ChangeFeed, "catchUp">;
   readonly #log: Logger;
   readonly #observer: CallObserver;
+  /**
+   * Of those who were let in, by their header. A map finds a text by a hash of the whole of it,
+   * seeded anew in each process: how long that takes tells nothing of a secret.
+   */
+  readonly #credentials = new Map<string, Credential>();
 
   constructor({ gate, limits, streams, feed, log, observer }: CallsParts) {
     this.#gate = gate;
@@ -141,7 +149,7 @@ export class Calls {
     const origin = operation.read ? undefined : arrival.origin;
     const call: Call = { operation, transport, arrival, origin, started: performance.now() };
     try {
-      const caller = await this.#caller(arrival, origin);
+      const caller = this.#peekCaller(arrival, origin) ?? (await this.#caller(arrival, origin));
       call.caller = caller;
       const answer = async () => {
         const request = read();
@@ -257,11 +265,31 @@ export class Calls {
     const { header } = arrival;
     // A key in the headers wins, also a wrong one.
     const credential = credentialOf(header) ?? certificateCredential(arrival.certificate);
-    return this.#gate.admit(credential, projectOf(header));
+    const admitted = await this.#gate.admit(credential, projectOf(header));
+    const authorization = header("authorization");
+    if (authorization !== undefined && credential !== undefined) {
+      if (this.#credentials.size >= MOST_CREDENTIALS) this.#credentials.clear();
+      this.#credentials.set(authorization, credential);
+    }
+    return admitted;
+  }
+
+  /** One who was let in before by the same header, and is at once. @throws too_many */
+  #peekCaller(arrival: Arrival, origin: string | undefined): Admitted | undefined {
+    const { header } = arrival;
+    const authorization = header("authorization");
+    const credential = authorization && this.#credentials.get(authorization);
+    if (!credential || projectOf(header) !== undefined) return undefined;
+    const admitted = this.#gate.peek(credential);
+    return admitted && this.#counted(admitted, arrival, origin);
   }
 
   async #caller(arrival: Arrival, origin: string | undefined): Promise<Admitted> {
-    const admitted = await this.#admitted(arrival);
+    return this.#counted(await this.#admitted(arrival), arrival, origin);
+  }
+
+  /** @throws too_many */
+  #counted(admitted: Caller, arrival: Arrival, origin: string | undefined): Admitted {
     this.#limits.spend(admitted.actor);
     return new Admitted(admitted, arrival, origin);
   }

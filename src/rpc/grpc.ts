@@ -22,6 +22,7 @@ import { GrpcArrival, signalOf } from "./grpc-arrival.ts";
 import { serviceError } from "./grpc-status.ts";
 import { requireFewElements } from "./message-elements.ts";
 import type { OpenCalls } from "./open-calls.ts";
+import { plainRequest } from "./plain-requests.ts";
 import { keyedReflection, reflectionService } from "./reflection.ts";
 import { MESSAGE_LIMIT_BYTES, requestLimit, type Served } from "./served.ts";
 import { TlsCredentials } from "./tls-credentials.ts";
@@ -92,6 +93,8 @@ export function grpcServer(
     // A peer that vanished without a word is noticed within a minute.
     "grpc.keepalive_time_ms": 40_000,
     "grpc.keepalive_timeout_ms": 20_000,
+    // Nobody can ask for its counts here, which each call would add to.
+    "grpc.enable_channelz": 0,
   });
   for (const { methods, streams: streamed } of served) {
     const definition: Record<string, ServiceDefinition[string]> = {};
@@ -206,12 +209,13 @@ function decoded(desc: DescMethod, bytes: Buffer): Message {
   }
   requireFewElements(desc.input, bytes);
   try {
-    return fromBinary(desc.input, bytes);
+    return plainRequest(desc.input, bytes) ?? fromBinary(desc.input, bytes);
   } catch {
     throw new CallFailure(new PromptdError("internal", "the request cannot be decoded"));
   }
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {
+  if (bytes instanceof Buffer) return bytes;
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -20,7 +20,7 @@ import { requireValidVersion } from "../core/new-version.ts";
 import type { NewVersion, PromptSource } from "../core/ports.ts";
 import { type JsonValue, LATEST_LABEL } from "../core/prompt.ts";
 import type { Replica } from "../core/replicas.ts";
-import type { Resolver } from "../core/resolver.ts";
+import type { Question, Resolver } from "../core/resolver.ts";
 import { compile } from "../core/template/compile.ts";
 import { LIMITS, Validator } from "../core/validate.ts";
 import { answerBytes, batchBytes, compileBytes, getPromptBytes } from "./answer-bytes.ts";
@@ -77,8 +77,10 @@ export function promptService({
     async getPrompt(request, caller) {
       const startedAt = now();
       const question = questionOf(request, caller, request.raw);
-      const resolved = await resolver.resolve(caller, question);
-      await pace.wait(answerBytes(resolved.choice));
+      const resolved =
+        resolver.peek(caller, question) ?? (await resolver.resolve(caller, question));
+      const turn = pace.wait(answerBytes(resolved.choice));
+      if (turn !== undefined) await turn;
       const id = tell({ id: newId(), method: "GetPrompt", caller, question, resolved, startedAt });
       return getPromptBytes(resolved, id);
     },
@@ -89,12 +91,17 @@ export function promptService({
       validator.require(requests.length > 0, "requests", "expected at least 1");
       validator.count(requests.length, LIMITS.batch, "requests");
       validator.done();
-      const answers = requests.map(async (request) => {
+      const later = async (question: Question) => ({
+        question,
+        resolved: await resolver.resolve(caller, question),
+      });
+      const answers = requests.map((request) => {
         try {
           const question = questionOf(request, caller, request.raw);
-          return { question, resolved: await resolver.resolve(caller, question) };
+          const resolved = resolver.peek(caller, question);
+          return resolved ? { question, resolved } : later(question).catch(itemStatus);
         } catch (thrown) {
-          return itemStatus(thrown);
+          return Promise.reject(thrown).catch(itemStatus);
         }
       });
       const items = await Promise.all(answers);
@@ -111,9 +118,11 @@ export function promptService({
       const startedAt = now();
       const { variables, placeholders, missing } = compileInput(request);
       const question = questionOf(request, caller);
-      const resolved = await resolver.resolve(caller, question);
+      const resolved =
+        resolver.peek(caller, question) ?? (await resolver.resolve(caller, question));
       const { answer } = resolved.choice;
-      await pace.wait(answerBytes(resolved.choice));
+      const turn = pace.wait(answerBytes(resolved.choice));
+      if (turn !== undefined) await turn;
       const output = compile(answer.template, { variables, placeholders, missing });
       const id = tell({ id: newId(), method: "Compile", caller, question, resolved, startedAt });
       return compileBytes(resolved, output, id);

@@ -1,6 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { AnswerListener } from "../core/answered.ts";
 import { CallTally } from "../core/call-tally.ts";
+import { CallMetrics } from "./call-metrics.ts";
 
 export interface Metrics {
   /** Counts a call that ended. */
@@ -66,26 +67,28 @@ const OTHER_PROMPTS = {
 export function createMetrics(): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
-  const calls = new Counter({
-    name: "promptd_calls_total",
-    help: "Calls that ended, by RPC, transport, status code and project, which is empty where a call was not let in.",
-    labelNames: ["rpc", "transport", "code", "project"],
-    registers: [registry],
-  });
+  const calls = new CallMetrics(registry);
   const cut = new Counter({
     name: "promptd_cut_calls_total",
     help: "Calls that were cut: `slow`, not sent or not taken within a minute; `memory`, the oldest when all held too much.",
     labelNames: ["reason"],
     registers: [registry],
   });
-  const answers = new Counter({
+  const answered = new Map<string, { fresh: number; stale: number }>();
+  new Counter({
     name: "promptd_answers_total",
     help: "Answers about prompts, by the tier that gave them, and whether they may be stale.",
     labelNames: ["tier", "stale"],
     registers: [registry],
+    // Each call counts one, and would have its labels looked up.
+    collect() {
+      this.reset();
+      for (const [tier, { fresh, stale }] of answered) {
+        if (fresh > 0) this.inc({ tier, stale: "false" }, fresh);
+        if (stale > 0) this.inc({ tier, stale: "true" }, stale);
+      }
+    },
   });
-  // Each call counts one, so its labels are not looked up each time.
-  const answered = new Map<string, { fresh: Counter.Internal; stale: Counter.Internal }>();
   const unresolvedArms = new Counter({
     name: "promptd_unresolved_arms_total",
     help: "Callers who were given a rollout's control, because the version or label of their arm could not be answered with.",
@@ -129,17 +132,6 @@ export function createMetrics(): Metrics {
   });
   // While a collector is down each call counts one.
   const dropped = new Map<string, Counter.Internal>();
-  const durations = new Histogram({
-    name: "promptd_call_duration_seconds",
-    help: "Time from a call's decoded request to its answer, by RPC, transport and project.",
-    labelNames: ["rpc", "transport", "project"],
-    buckets: [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5],
-    registers: [registry],
-  });
-  const ended = new Map<
-    string,
-    { calls: Counter.Internal; durations: Histogram.Internal<string> }
-  >();
   const prompts = new CallTally(MOST_PROMPT_SERIES);
   new Counter({
     name: "promptd_prompt_answers_total",
@@ -157,33 +149,18 @@ export function createMetrics(): Metrics {
   });
   return {
     prompts,
-    ended({ rpc, transport, code, project, seconds }) {
-      const key = `${rpc} ${transport} ${code} ${project}`;
-      let of = ended.get(key);
-      if (of === undefined) {
-        of = {
-          calls: calls.labels({ rpc, transport, code, project }),
-          durations: durations.labels({ rpc, transport, project }),
-        };
-        ended.set(key, of);
-      }
-      of.calls.inc();
-      of.durations.observe(seconds);
-    },
-    refused({ rpc, transport, code }) {
-      calls.inc({ rpc, transport, code, project: "" });
-    },
+    ended: (call) => calls.ended(call),
+    refused: (call) => calls.refused(call),
     cut(reason) {
       cut.inc({ reason });
     },
     answered(tier, stale) {
-      let counters = answered.get(tier);
-      if (counters === undefined) {
-        const labels = (stale: string) => answers.labels({ tier, stale });
-        counters = { fresh: labels("false"), stale: labels("true") };
-        answered.set(tier, counters);
+      let counts = answered.get(tier);
+      if (counts === undefined) {
+        counts = { fresh: 0, stale: 0 };
+        answered.set(tier, counts);
       }
-      counters[stale ? "stale" : "fresh"].inc();
+      counts[stale ? "stale" : "fresh"]++;
     },
     armUnresolved() {
       unresolvedArms.inc();

@@ -151,32 +151,47 @@ function fill(
   values: ReadonlyMap<string, string>,
   keep: boolean,
 ): string {
-  let output = "";
+  const parts: string[] = [];
+  let units = 0;
   for (const segment of segments) {
-    switch (segment.kind) {
-      case "text":
-        output += segment.text;
-        break;
-      case "variable":
-        output += values.get(segment.name) ?? (keep ? segment.raw : "");
-        break;
-      case "section":
-        output += segment.raw;
-    }
-    // A concatenation is not copied before somebody reads it, so a check here is
-    // in time. A code unit is at least one byte.
-    if (output.length > MAX_OUTPUT_BYTES) throw outputTooLarge();
+    const part = partOf(segment, values, keep);
+    parts.push(part);
+    units += part.length;
+    // Before they are joined. A code unit is at least one byte.
+    if (units > MAX_OUTPUT_BYTES) throw outputTooLarge();
   }
-  return output;
+  return parts.join("");
 }
 
-/** Adds up what is put out. */
+function partOf(segment: Segment, values: ReadonlyMap<string, string>, keep: boolean): string {
+  switch (segment.kind) {
+    case "text":
+      return segment.text;
+    case "variable":
+      return values.get(segment.name) ?? (keep ? segment.raw : "");
+    case "section":
+      return segment.raw;
+  }
+}
+
+/** A UTF-16 unit takes at most three bytes of UTF-8. */
+const BYTES_PER_UNIT = 3;
+
+/** Adds up what is put out. It looks into texts only once they could be too much: that takes as long as filling them. */
 class OutputMeter {
   #bytes = 0;
+  /** What `#bytes` lacks, and what that may be at most. */
+  #uncounted: string[] = [];
+  #most = 0;
 
   /** The text itself. @throws invalid where the sum passes MAX_OUTPUT_BYTES */
   count(text: string): string {
-    this.#bytes += Buffer.byteLength(text);
+    this.#uncounted.push(text);
+    this.#most += BYTES_PER_UNIT * text.length;
+    if (this.#bytes + this.#most <= MAX_OUTPUT_BYTES) return text;
+    for (const each of this.#uncounted) this.#bytes += Buffer.byteLength(each);
+    this.#uncounted = [];
+    this.#most = 0;
     if (this.#bytes > MAX_OUTPUT_BYTES) throw outputTooLarge();
     return text;
   }
