@@ -104,7 +104,7 @@ export function promptService({
           return Promise.reject(thrown).catch(itemStatus);
         }
       });
-      const items = await Promise.all(answers);
+      const items = answers.every(isReady) ? answers : await Promise.all(answers);
       const bytes = items.map((item) =>
         "resolved" in item ? answerBytes(item.resolved.choice) : 0,
       );
@@ -302,6 +302,11 @@ function compileInput(request: CompileRequest) {
   }
   validator.done();
   return { missing, variables, placeholders };
+}
+
+/** What is ready is passed through no promise: that takes longer than to find it. */
+function isReady<Answer>(answer: Answer): answer is Exclude<Answer, Promise<unknown>> {
+  return !(answer instanceof Promise);
 }
 
 /** An item's failure; one that is no answer to the caller ends the whole call. */
