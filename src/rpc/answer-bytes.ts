@@ -223,7 +223,8 @@ function errorPieces(status: Status): Pieces {
 const promptOf = oncePer((answer: Answer) => {
   const { prompt } = GetPromptResponseSchema.field;
   const bytes = toBinary(PromptSchema, toPrompt(answer));
-  return new Pieces().bytes(prompt, bytes).join();
+  // What is joined is a part of a larger buffer of Node's, all of which would be kept with it.
+  return new Uint8Array(new Pieces().bytes(prompt, bytes).join());
 });
 
 /** A WatchedRollout without its arms' answers. */
