@@ -96,6 +96,17 @@ export class ServiceSource
     };
   }
 
+  /** The pages of all versions of a prompt, newest first, each asked for when it is taken. @throws not_found */
+  async *versionPages(caller: Caller, name: string, size: number = LIMITS.pageSize) {
+    for (let before: number | undefined; ; ) {
+      const at = before === undefined ? {} : { before };
+      const page = await this.listVersions(caller, name, {}, { size, ...at });
+      yield page;
+      before = page.next;
+      if (before === undefined) return;
+    }
+  }
+
   /** The contract has no way to make a version of what the newest version holds already. */
   async createVersion(caller: Caller, version: NewVersion): Promise<CreatedVersion> {
     const { name, body, labels, tags = [], commitMessage, expectedLatestVersion } = version;

@@ -124,22 +124,19 @@ export async function readPrompt(
   isEnough: (versions: HeldPrompt["versions"]) => boolean,
 ): Promise<HeldPrompt | undefined> {
   const versions: VersionInfo[] = [];
-  let before: number | undefined;
   let first: Omit<HeldPrompt, "versions"> | undefined;
-  do {
-    const at = before === undefined ? {} : { before };
-    const page = await source
-      .listVersions(CALLER, name, {}, { size: VERSIONS_AT_ONCE, ...at })
-      .catch((thrown: unknown) => {
-        if (thrown instanceof PromptdError && thrown.code === "not_found") return undefined;
-        throw thrown;
-      });
-    if (page === undefined) return undefined;
-    versions.push(...page.items);
-    // Of the first page: what is changed while more are read is a conflict later.
-    first ??= page;
-    before = page.next;
-  } while (before !== undefined && !isEnough(versions));
+  try {
+    for await (const page of source.versionPages(CALLER, name, VERSIONS_AT_ONCE)) {
+      versions.push(...page.items);
+      // Of the first page: what is changed while more are read is a conflict later.
+      first ??= page;
+      if (isEnough(versions)) break;
+    }
+  } catch (thrown) {
+    if (thrown instanceof PromptdError && thrown.code === "not_found") return undefined;
+    throw thrown;
+  }
+  if (first === undefined) return undefined;
   const { type, revision, tags } = first;
   return { type, revision, tags, versions };
 }

@@ -111,15 +111,14 @@ async function inventoryOf(source: ServiceSource): Promise<Held[]> {
 
 async function versionsOf(source: ServiceSource, name: string): Promise<Held> {
   const versions: VersionInfo[] = [];
-  for (let before: number | undefined; ; ) {
-    const page = { size: PAGE, ...(before !== undefined && { before }) };
-    const { items, next, type, tags } = await source.listVersions(CALLER, name, {}, page);
-    versions.push(...items);
-    before = next;
-    if (before !== undefined) continue;
-    const labels = versions.flatMap((version) => version.labels);
-    return { name, type, tags, labels, versions: versions.map(({ version }) => version) };
+  let type: PromptType = "text";
+  let tags: readonly string[] = [];
+  for await (const page of source.versionPages(CALLER, name)) {
+    versions.push(...page.items);
+    ({ type, tags } = page);
   }
+  const labels = versions.flatMap((version) => version.labels);
+  return { name, type, tags, labels, versions: versions.map(({ version }) => version) };
 }
 
 /** Identities are committed. */

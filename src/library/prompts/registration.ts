@@ -8,7 +8,6 @@ import { LONGEST_PAUSE_MS, SHORTEST_PAUSE_MS, waitABit } from "../../client/watc
 import { type ErrorCode, PromptdError } from "../../core/errors.ts";
 import { DEFAULT_PROJECT } from "../../core/keys.ts";
 import { TRACKING_LABEL, type VersionInfo } from "../../core/prompt.ts";
-import { LIMITS } from "../../core/validate.ts";
 import type { Declared } from "./declared.ts";
 import type { Standing } from "./standing.ts";
 
@@ -156,15 +155,11 @@ async function standingOf(
 ): Promise<{ versions: VersionInfo[]; revision: number }> {
   const versions: VersionInfo[] = [];
   let revision: number | undefined;
-  let before: number | undefined;
   try {
-    do {
-      const page = { size: LIMITS.pageSize, ...(before !== undefined && { before }) };
-      const listed = await source.listVersions(CALLER, name, {}, page);
-      versions.push(...listed.items);
-      revision ??= listed.revision;
-      before = listed.next;
-    } while (before !== undefined);
+    for await (const page of source.versionPages(CALLER, name)) {
+      versions.push(...page.items);
+      revision ??= page.revision;
+    }
   } catch (thrown) {
     if (PromptdError.from(thrown).code !== "not_found") throw thrown;
   }
